@@ -1,0 +1,24 @@
+package l7
+
+// Options are what the configuration says to every parser. They are read-only
+// once the first parser exists. Nil pointers mean the defaults.
+type Options struct {
+	// Propagation finds ids of other tracers in headers.
+	Propagation *Propagation
+	// RequestHeaders and ResponseHeaders are the headers, in lower case, that
+	// become http.request.header.<name> and http.response.header.<name>.
+	RequestHeaders  map[string]bool
+	ResponseHeaders map[string]bool
+	// KeepLiterals leaves SQL literals, Redis values and query string values as
+	// they are. Off by default: they are where personal data lives.
+	KeepLiterals bool
+	// MaxText bounds Target and Error, in bytes.
+	MaxText int
+	// Paths makes routes of URL paths; nil: DefaultPaths.
+	Paths *Paths
+}
+
+// DefaultOptions redacts, and knows the public propagation formats.
+func DefaultOptions() *Options {
+	return &Options{Propagation: DefaultPropagation(), MaxText: 2048, Paths: DefaultPaths()}
+}

@@ -1,0 +1,249 @@
+package l7
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Trace is what a message carries of other tracers' ids, text unchanged.
+type Trace struct {
+	// Format is w3c, b3, jaeger, sw8, sw6, pinpoint, xray, datadog or custom;
+	// "" when TraceID is empty.
+	Format       string
+	TraceID      string
+	SpanID       string
+	ParentSpanID string
+	// RequestID is X-Request-ID, or what the configuration calls so.
+	RequestID string
+}
+
+// Empty reports whether t carries nothing.
+func (t *Trace) Empty() bool { return t.TraceID == "" && t.RequestID == "" && t.SpanID == "" }
+
+// Propagation formats, as hopscope.propagation.format has them. Where a message
+// carries several, the earlier one in this list wins.
+const (
+	FormatW3C      = "w3c"
+	FormatB3       = "b3"
+	FormatJaeger   = "jaeger"
+	FormatSW8      = "sw8"
+	FormatSW6      = "sw6"
+	FormatPinpoint = "pinpoint"
+	FormatXRay     = "xray"
+	FormatDatadog  = "datadog"
+	FormatCustom   = "custom"
+)
+
+type headerRule uint8
+
+const (
+	ruleTraceparent headerRule = iota + 1
+	ruleB3
+	ruleB3Trace
+	ruleB3Span
+	ruleB3Parent
+	ruleJaeger
+	ruleSW8
+	ruleSW6
+	rulePinpointTrace
+	rulePinpointSpan
+	rulePinpointParent
+	ruleXRay
+	ruleDatadogTrace
+	ruleDatadogParent
+	ruleRequestID
+	ruleCustomTrace
+)
+
+// Propagation finds trace and request ids in the headers of any protocol.
+type Propagation struct {
+	rules map[string]headerRule // lower-case name → rule
+	// lengths has bit n set where some name is n bytes long, so that most
+	// headers cost a shift. maxName is the longest.
+	lengths uint64
+}
+
+// maxHeaderName bounds configured header names: lengths is one word.
+const maxHeaderName = 63
+
+// DefaultPropagation knows the public formats and X-Request-ID.
+func DefaultPropagation() *Propagation { return NewPropagation(nil, []string{"x-request-id"}) }
+
+// NewPropagation knows the public formats, takes the value of a header named in
+// traceIDs as a trace id of format custom, and of one named in requestIDs as
+// the request id.
+func NewPropagation(traceIDs, requestIDs []string) *Propagation {
+	p := &Propagation{rules: map[string]headerRule{
+		"traceparent":         ruleTraceparent,
+		"b3":                  ruleB3,
+		"x-b3-traceid":        ruleB3Trace,
+		"x-b3-spanid":         ruleB3Span,
+		"x-b3-parentspanid":   ruleB3Parent,
+		"uber-trace-id":       ruleJaeger,
+		"sw8":                 ruleSW8,
+		"sw6":                 ruleSW6,
+		"pinpoint-traceid":    rulePinpointTrace,
+		"pinpoint-spanid":     rulePinpointSpan,
+		"pinpoint-pspanid":    rulePinpointParent,
+		"x-amzn-trace-id":     ruleXRay,
+		"x-datadog-trace-id":  ruleDatadogTrace,
+		"x-datadog-parent-id": ruleDatadogParent,
+	}}
+	for _, n := range requestIDs {
+		p.rules[strings.ToLower(n)] = ruleRequestID
+	}
+	for _, n := range traceIDs {
+		p.rules[strings.ToLower(n)] = ruleCustomTrace
+	}
+	for n := range p.rules {
+		if len(n) <= maxHeaderName {
+			p.lengths |= 1 << len(n)
+		}
+	}
+	return p
+}
+
+// Header looks whether the header name (any case) carries an id, and if so
+// reads value into t. It reports whether it did.
+func (p *Propagation) Header(t *Trace, text *Text, name, value []byte) bool {
+	if p == nil || len(name) > maxHeaderName || p.lengths>>len(name)&1 == 0 {
+		return false
+	}
+	var low [maxHeaderName + 1]byte
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		low[i] = c
+	}
+	rule, ok := p.rules[string(low[:len(name)])]
+	if !ok {
+		return false
+	}
+	value = bytes.TrimSpace(value)
+	if len(value) == 0 || len(value) > maxIDValue {
+		return false
+	}
+	return rule.read(t, text, value)
+}
+
+// maxIDValue bounds what is looked at as ids: sw8 with long endpoint names is
+// the longest of them.
+const maxIDValue = 1024
+
+var ranks = map[string]int{FormatW3C: 9, FormatB3: 8, FormatJaeger: 7, FormatSW8: 6, FormatSW6: 5, FormatPinpoint: 4, FormatXRay: 3, FormatDatadog: 2, FormatCustom: 10}
+
+// claim reports whether format may write t, and makes room if it takes over
+// from a lesser one.
+func claim(t *Trace, format string) bool {
+	if t.Format == format {
+		return true
+	}
+	if t.Format != "" && ranks[t.Format] > ranks[format] {
+		return false
+	}
+	t.Format, t.TraceID, t.SpanID, t.ParentSpanID = format, "", "", ""
+	return true
+}
+
+func (r headerRule) read(t *Trace, text *Text, v []byte) bool {
+	switch r {
+	case ruleRequestID:
+		if t.RequestID == "" {
+			t.RequestID = text.Copy(v)
+		}
+		return true
+	case ruleCustomTrace:
+		if claim(t, FormatCustom) && t.TraceID == "" {
+			t.TraceID = text.Copy(v)
+		}
+		return true
+	case ruleTraceparent:
+		// https://www.w3.org/TR/trace-context/#traceparent-header
+		if len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' || !hexID(v[3:35]) || !hexID(v[36:52]) ||
+			string(v[:2]) == "ff" || (len(v) > 55 && (v[55] != '-' || string(v[:2]) == "00")) {
+			return false
+		}
+		return set(t, FormatW3C, text.Copy(v[3:35]), text.Copy(v[36:52]), "")
+	case ruleB3:
+		// https://github.com/openzipkin/b3-propagation: {trace}-{span}[-{sampled}[-{parent}]]
+		f := bytes.SplitN(v, []byte("-"), 4)
+		if len(f) < 2 || !hexID(f[0]) || !hexID(f[1]) || (len(f[0]) != 32 && len(f[0]) != 16) || len(f[1]) != 16 {
+			return false
+		}
+		var parent string
+		if len(f) == 4 && len(f[3]) == 16 && hexID(f[3]) {
+			parent = text.Copy(f[3])
+		}
+		return set(t, FormatB3, text.Copy(f[0]), text.Copy(f[1]), parent)
+	case ruleB3Trace, ruleB3Span, ruleB3Parent:
+		if !hexID(v) || len(v) > 32 {
+			return false
+		}
+		return part(t, FormatB3, r-ruleB3Trace, text.Copy(v))
+	case ruleJaeger:
+		// {trace-id}:{span-id}:{parent-span-id}:{flags}, sometimes URL-encoded
+		s := text.Copy(v)
+		if strings.Contains(s, "%3") {
+			s = strings.NewReplacer("%3A", ":", "%3a", ":").Replace(s)
+		}
+		f := strings.Split(s, ":")
+		if len(f) != 4 || f[0] == "" || !hexID([]byte(f[0])) || len(f[0]) > 32 || !hexID([]byte(f[1])) || len(f[1]) > 16 {
+			return false
+		}
+		parent := f[2]
+		if strings.Trim(parent, "0") == "" {
+			parent = ""
+		}
+		return set(t, FormatJaeger, f[0], f[1], parent)
+	case ruleSW8:
+		return skywalking(t, text, v, FormatSW8)
+	case ruleSW6:
+		return skywalking(t, text, v, FormatSW6)
+	case rulePinpointTrace, rulePinpointSpan, rulePinpointParent:
+		return part(t, FormatPinpoint, r-rulePinpointTrace, text.Copy(v))
+	case ruleXRay:
+		return xray(t, text, v)
+	case ruleDatadogTrace, ruleDatadogParent:
+		for _, c := range v {
+			if c < '0' || c > '9' {
+				return false
+			}
+		}
+		return part(t, FormatDatadog, r-ruleDatadogTrace, text.Copy(v))
+	}
+	return false
+}
+
+// part sets one of the three ids of a format that spreads them over headers.
+func part(t *Trace, format string, which headerRule, id string) bool {
+	if !claim(t, format) {
+		return false
+	}
+	switch which {
+	case 0:
+		t.TraceID = id
+	case 1:
+		t.SpanID = id
+	case 2:
+		t.ParentSpanID = id
+	}
+	return true
+}
+
+func set(t *Trace, format, trace, span, parent string) bool {
+	if strings.Trim(trace, "0") == "" || !claim(t, format) {
+		return false
+	}
+	t.TraceID, t.SpanID, t.ParentSpanID = trace, span, parent
+	return true
+}
+
+func hexID(b []byte) bool {
+	for _, c := range b {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return len(b) > 0
+}

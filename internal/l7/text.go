@@ -1,0 +1,66 @@
+package l7
+
+import "unsafe"
+
+// textChunk is how much Text takes from the heap at a time: a typical exchange
+// keeps 100 to 200 bytes of text, so one allocation serves twenty of them, and
+// a string that lives long pins no more than this.
+const textChunk = 4 << 10
+
+// Text turns bytes that are about to be overwritten into strings, without an
+// allocation for each. What it has handed out never changes. The zero value is
+// ready; a Text belongs to one goroutine.
+type Text struct{ free []byte }
+
+// Copy is string(b).
+func (t *Text) Copy(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	d := t.take(len(b))
+	copy(d, b)
+	return unsafe.String(&d[0], len(d))
+}
+
+// Join is the concatenation of parts.
+func (t *Text) Join(parts ...string) string {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	if n == 0 {
+		return ""
+	}
+	d := t.take(n)
+	n = 0
+	for _, p := range parts {
+		n += copy(d[n:], p)
+	}
+	return unsafe.String(&d[0], len(d))
+}
+
+// Build hands out up to n bytes for f to fill; f returns how many it used.
+func (t *Text) Build(n int, f func(dst []byte) int) string {
+	d := t.take(n)
+	used := f(d)
+	if used <= 0 {
+		return ""
+	}
+	return unsafe.String(&d[0], used)
+}
+
+func (t *Text) take(n int) []byte {
+	if n > textChunk/4 {
+		return make([]byte, n)
+	}
+	if n > len(t.free) {
+		t.free = make([]byte, textChunk)
+	}
+	d := t.free[:n:n]
+	t.free = t.free[n:]
+	return d
+}
+
+// View is b as a string without a copy: for a look-up or a comparison inside
+// one call. It must not outlive the call.
+func View(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

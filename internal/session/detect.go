@@ -1,0 +1,162 @@
+package session
+
+import (
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// certain is the role confidence from which content may not overrule it.
+const certain = 128
+
+// detect asks the protocols about the first bytes of a direction. It returns
+// true when the connection's protocol is known and b is still to be read; what
+// it could not decide yet it keeps.
+func (e *Engine) detect(s *session, c *stream.Chunk, b []byte, final bool) bool {
+	h := &s.half[c.Dir]
+	head := b
+	if len(h.buf) > 0 {
+		h.keep(b, e.cur)
+		head = h.buf
+	}
+	p, v, more := e.ask(s.conn, c.Dir, head)
+	switch {
+	case p != nil:
+		e.identify(s, c.Dir, p, v)
+		if len(h.buf) > 0 {
+			// b is in the buffer already: read from there.
+			h.synced = true
+			e.read(s, c.Dir, nil, final)
+			return false
+		}
+		h.synced = true
+		return true
+	case more && !final && len(head) < detectWindow:
+		if len(h.buf) == 0 {
+			h.keep(b, e.cur)
+		}
+		return false
+	}
+	h.buf, h.marks = h.buf[:0], h.marks[:0]
+	h.synced = false
+	if e.cfg.Unparsed != nil && e.cfg.Unparsed(c) {
+		return false
+	}
+	if s.looks++; s.looks >= e.cfg.MaxLooks {
+		e.stats.Unknown.Add(1)
+		e.mute(s)
+	}
+	return false
+}
+
+// ask is the detection proper: first the protocols of the connection's ports,
+// then the others.
+func (e *Engine) ask(c *stream.Conn, d stream.Dir, head []byte) (found *l7.Protocol, v l7.Verdict, more bool) {
+	ports := [2]uint16{c.A.Port(), c.B.Port()}
+	if f := e.forced(ports); f != nil {
+		if v = f.Detect(head); v >= l7.Request && e.plausible(c, d, v) {
+			return f, v, false
+		}
+		return nil, l7.No, v == l7.More
+	}
+	for pass := range 2 {
+		for _, p := range e.cfg.Protocols {
+			if p.Transport&c.Transport == 0 || onPort(p, ports) != (pass == 0) || (p.Weak && pass == 1) {
+				continue
+			}
+			switch v := p.Detect(head); {
+			case v == l7.More:
+				more = true
+			case v >= l7.Request && e.plausible(c, d, v):
+				return p, v, false
+			case v >= l7.Request:
+				e.stats.Conflict.Add(1)
+			}
+		}
+	}
+	return nil, l7.No, more
+}
+
+func (e *Engine) forced(ports [2]uint16) *l7.Protocol {
+	if len(e.cfg.Force) == 0 {
+		return nil
+	}
+	for _, port := range ports {
+		if p := e.cfg.Force[port]; p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+func onPort(p *l7.Protocol, ports [2]uint16) bool {
+	for _, q := range p.Ports {
+		if q == ports[0] || q == ports[1] {
+			return true
+		}
+	}
+	return false
+}
+
+// plausible: a request comes from the client, as far as the connection's own
+// evidence is certain who that is.
+func (e *Engine) plausible(c *stream.Conn, d stream.Dir, v l7.Verdict) bool {
+	client, known := c.ClientDir()
+	return !known || c.RoleConfidence < certain || (d == client) == (v == l7.Request)
+}
+
+// identify settles protocol and direction.
+func (e *Engine) identify(s *session, d stream.Dir, p *l7.Protocol, v l7.Verdict) {
+	s.proto, s.parser = p, p.New(e.cfg.Options)
+	s.st = &e.stats.PerProto[e.index[p]]
+	s.st.Conns.Add(1)
+	c := s.conn
+	if client, known := c.ClientDir(); known && c.RoleConfidence >= certain {
+		s.client = client
+	} else {
+		s.client = d
+		if v == l7.Response {
+			s.client = d ^ 1
+		}
+		c.Role, c.RoleConfidence = stream.RoleClient, certain-1
+		if s.client == stream.FromB {
+			c.Role = stream.RoleServer
+		}
+	}
+	if e.cfg.Identified != nil {
+		e.cfg.Identified(c, p)
+	}
+}
+
+// keep appends b to the buffer.
+func (h *half) keep(b []byte, m mark) {
+	h.marks = append(h.marks, m)
+	h.buf = append(h.buf, b...)
+}
+
+// datagram reads one datagram: whole messages, no stream.
+func (e *Engine) datagram(s *session, c *stream.Chunk) {
+	if s.proto == nil {
+		p, v, _ := e.ask(s.conn, c.Dir, c.B)
+		if p == nil {
+			if e.cfg.Unparsed != nil && e.cfg.Unparsed(c) {
+				return
+			}
+			if s.looks++; s.looks >= e.cfg.MaxLooks {
+				e.stats.Unknown.Add(1)
+				e.mute(s)
+			}
+			return
+		}
+		e.identify(s, c.Dir, p, v)
+	}
+	h := &s.half[c.Dir]
+	h.started, h.synced = true, true
+	h.next = c.Pos + uint64(len(c.B))
+	e.read(s, c.Dir, c.B, true)
+	if h.open != nil { // cut by the capture: what there is of it is all
+		h.skip = 0
+		e.finish(s, c.Dir)
+	}
+	// Nothing of a datagram is left for the next.
+	h.buf, h.marks, h.skip, h.open, h.more = h.buf[:0], h.marks[:0], 0, nil, false
+}

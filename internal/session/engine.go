@@ -1,0 +1,320 @@
+package session
+
+import (
+	"time"
+
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// Config is what the engine may be told. The zero value is usable.
+type Config struct {
+	// Protocols in the order of detection; ports of the connection move theirs
+	// to the front.
+	Protocols []*l7.Protocol
+	Options   *l7.Options
+	// Timeout is how long a request waits for its answer. Zero: 60 s, and 10 s
+	// for protocols on UDP.
+	Timeout time.Duration
+	// MaxLooks is how many chunks of a connection are looked at before it is
+	// given up as unknown. Zero: 8.
+	MaxLooks int
+	// MaxPending is how many requests of one connection may be open. Zero: 16384.
+	MaxPending int
+	// MaxConns is how many connections are kept before the one that was silent
+	// longest is given up. Zero: 65536.
+	Payload int // bytes of each message kept for plugins; 0 = none
+	// Force names the protocol of a server port; forbidden ones are left out.
+	Force map[uint16]*l7.Protocol
+	// Mute is told of connections that nobody will read again. May be nil.
+	Mute func(*stream.Conn)
+	// Identified is told once per connection what it speaks. May be nil.
+	Identified func(*stream.Conn, *l7.Protocol)
+	// Unparsed is offered chunks that no protocol knows; true means taken: the
+	// connection is not muted. May be nil.
+	Unparsed func(*stream.Chunk) bool
+}
+
+const (
+	defaultTimeout    = 60 * time.Second
+	defaultUDPTimeout = 10 * time.Second
+	defaultMaxLooks   = 8
+	defaultMaxPending = 16384
+	// detectWindow bounds what is kept of a connection that nobody claimed yet:
+	// longer than any protocol's first message has to be to tell what it is.
+	detectWindow = 2 << 10
+	// maxLost is how often in a row a connection may fail to find its place
+	// before its protocol is asked anew.
+	maxLost = 16
+)
+
+// Engine reads the connections of one shard. One goroutine owns it.
+type Engine struct {
+	cfg   Config
+	next  func(*Exchange)
+	stats *Stats
+	index map[*l7.Protocol]int
+	text  l7.Text
+	free  []*pending
+	// live is all sessions, for Tick.
+	live map[*session]struct{}
+	msg  l7.Message
+	cur  mark // what the chunk in hand is
+	sink [1]mark
+}
+
+// New makes an engine that gives exchanges to next.
+func New(cfg Config, next func(*Exchange)) *Engine {
+	if cfg.Options == nil {
+		cfg.Options = l7.DefaultOptions()
+	}
+	if cfg.MaxLooks == 0 {
+		cfg.MaxLooks = defaultMaxLooks
+	}
+	if cfg.MaxPending == 0 {
+		cfg.MaxPending = defaultMaxPending
+	}
+	e := &Engine{cfg: cfg, next: next, stats: newStats(cfg.Protocols), index: map[*l7.Protocol]int{}, live: map[*session]struct{}{}}
+	for i, p := range cfg.Protocols {
+		e.index[p] = i
+	}
+	e.msg.Text = &e.text
+	return e
+}
+
+// Stats is the engine's counters.
+func (e *Engine) Stats() *Stats { return e.stats }
+
+// mark is where a chunk lies in its direction's stream, and who moved it.
+type mark struct {
+	pos      uint64
+	seq      uint32
+	time     int64
+	other    uint64
+	hasOther bool
+	ctx      stream.Ctx
+}
+
+// half is the reading of one direction.
+type half struct {
+	started bool
+	synced  bool
+	ended   bool
+	next    uint64 // position after the last byte accounted for
+	buf     []byte // bytes before next that a parser wants to see again
+	marks   []mark // chunks that buf came from
+	skip    uint64 // bytes of the current message still to come
+	open    *pending
+	more    bool // the message of open goes on after skip
+	lost    int  // failures to find a message, in a row
+}
+
+// session is one connection.
+type session struct {
+	conn     *stream.Conn
+	proto    *l7.Protocol
+	parser   l7.Parser
+	st       *ProtoStats
+	looks    int
+	mute     bool
+	client   stream.Dir // valid once proto is
+	half     [2]half
+	fifo     []*pending // InOrder: requests not answered yet
+	head     int        // fifo[:head] is gone
+	sure     int        // that many of fifo are certain, if unsure
+	unsure   bool
+	streams  map[uint64]*pending // ByStream
+	last     l7.Side             // who spoke last
+	spoke    bool
+	switches int
+}
+
+// Put reads one chunk.
+func (e *Engine) Put(c *stream.Chunk) {
+	s, _ := c.Conn.Session.(*session)
+	if s == nil {
+		if c.Close {
+			return
+		}
+		s = &session{conn: c.Conn}
+		c.Conn.Session = s
+		e.live[s] = struct{}{}
+	}
+	if c.Close {
+		e.close(s)
+		return
+	}
+	e.stats.Chunks.Add(1)
+	if s.mute {
+		e.stats.Muted.Add(1)
+		return
+	}
+	e.cur = mark{pos: c.Pos, seq: c.Seq, time: c.Time, other: c.Other, hasOther: c.HasOther, ctx: c.Ctx}
+	if c.Conn.Transport == l7.UDP {
+		e.datagram(s, c)
+		return
+	}
+	h := &s.half[c.Dir]
+	if !h.started {
+		h.started, h.next = true, c.Pos
+		// A direction that starts at its first byte starts with a message.
+		h.synced = c.Pos == 0 && !c.Conn.Midstream
+	}
+	b, wire := c.B, uint64(c.Wire)
+	if wire < uint64(len(b)) {
+		wire = uint64(len(b))
+	}
+	if c.Pos < h.next {
+		d := h.next - c.Pos
+		if d >= wire && !c.End {
+			e.stats.Duplicate.Add(1)
+			return
+		}
+		d = min(d, wire)
+		b, wire = b[min(d, uint64(len(b))):], wire-d
+		e.cur.pos, e.cur.seq = e.cur.pos+d, e.cur.seq+uint32(d)
+	} else if c.Pos > h.next {
+		e.stats.Holes.Add(1)
+		e.stats.HoleBytes.Add(c.Pos - h.next)
+		e.absent(s, c.Dir, c.Pos-h.next)
+	}
+	if wire > 0 {
+		absent := wire - uint64(len(b))
+		if len(b) > 0 {
+			e.bytes(s, c, b, absent > 0 || c.End)
+		}
+		if absent > 0 {
+			e.absent(s, c.Dir, absent)
+		}
+		if s.proto != nil {
+			s.spoke, s.last = true, s.side(c.Dir)
+		}
+	}
+	if c.End {
+		e.end(s, c.Dir)
+	}
+}
+
+// side is who sends in direction d.
+func (s *session) side(d stream.Dir) l7.Side {
+	if d == s.client {
+		return l7.Client
+	}
+	return l7.Server
+}
+
+func (s *session) dir(side l7.Side) stream.Dir {
+	if side == l7.Client {
+		return s.client
+	}
+	return s.client ^ 1
+}
+
+// bytes takes b, the next bytes of c's direction.
+func (e *Engine) bytes(s *session, c *stream.Chunk, b []byte, final bool) {
+	h := &s.half[c.Dir]
+	h.next += uint64(len(b))
+	if s.proto == nil {
+		if !e.detect(s, c, b, final) {
+			return
+		}
+		// What the other direction kept while nobody knew the protocol is read
+		// first if it came first; a server that speaks first is read here.
+		if o := &s.half[c.Dir^1]; len(o.buf) > 0 {
+			cur := e.cur
+			e.read(s, c.Dir^1, nil, false)
+			e.cur = cur
+		}
+	}
+	e.read(s, c.Dir, b, final)
+}
+
+// mute gives a connection up.
+func (e *Engine) mute(s *session) {
+	if s.mute {
+		return
+	}
+	s.mute = true
+	for i := range s.half {
+		s.half[i].buf, s.half[i].marks = nil, nil
+	}
+	if e.cfg.Mute != nil {
+		e.cfg.Mute(s.conn)
+	}
+}
+
+// end is the end of one direction: what it left unfinished ends with it.
+func (e *Engine) end(s *session, d stream.Dir) {
+	h := &s.half[d]
+	if h.ended || s.proto == nil {
+		h.ended = true
+		return
+	}
+	h.ended = true
+	if len(h.buf) > 0 {
+		e.read(s, d, nil, true)
+		h.buf, h.marks = h.buf[:0], h.marks[:0]
+	}
+	if p := h.open; p != nil {
+		if h.skip > 0 && p.Incomplete == Complete {
+			p.Incomplete = Truncated
+		}
+		h.skip, h.more = 0, false
+		e.finish(s, d)
+	}
+}
+
+func (e *Engine) close(s *session) {
+	e.end(s, stream.FromA)
+	e.end(s, stream.FromB)
+	e.drain(s, Truncated)
+	delete(e.live, s)
+	s.conn.Session = nil
+}
+
+// Flush reports everything that is open, as it is, and forgets all connections.
+func (e *Engine) Flush() {
+	for s := range e.live {
+		e.close(s)
+	}
+}
+
+// Tick reports requests whose answer is overdue at now (unix nanoseconds).
+func (e *Engine) Tick(now int64) {
+	for s := range e.live {
+		if s.proto == nil || (len(s.fifo) == s.head && len(s.streams) == 0) {
+			continue
+		}
+		limit := int64(e.timeout(s))
+		for _, p := range s.fifo[s.head:] {
+			if p.reported {
+				continue
+			}
+			if now-p.Req.End < limit || p.respOpen {
+				break
+			}
+			p.reported = true
+			s.st.Timeouts.Add(1)
+			e.report(s, p, Timeout)
+		}
+		for k, p := range s.streams {
+			if now-max(p.Req.End, p.Resp.End) >= limit {
+				delete(s.streams, k)
+				s.st.Timeouts.Add(1)
+				e.forget(s, p)
+				e.report(s, p, Timeout)
+				e.release(p)
+			}
+		}
+	}
+}
+
+func (e *Engine) timeout(s *session) time.Duration {
+	switch {
+	case e.cfg.Timeout > 0:
+		return e.cfg.Timeout
+	case s.conn.Transport == l7.UDP:
+		return defaultUDPTimeout
+	}
+	return defaultTimeout
+}

@@ -1,0 +1,89 @@
+// Package session turns the ordered bytes of a connection into exchanges: it
+// finds out which protocol a connection speaks, runs that protocol's parser
+// over it, pairs answers with requests, and times out what is never answered.
+//
+// Promise: every request that a parser reads gives exactly one exchange, sooner
+// or later; an answer is attached only to the request that it answers, and to
+// none in doubt.
+package session
+
+import (
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// Incomplete says what an exchange lacks, as hopscope.incomplete has it.
+type Incomplete uint8
+
+// Reasons, the most specific wins.
+const (
+	Complete   Incomplete = iota
+	LostEvents            // capture lost bytes that the answer may have been in
+	Timeout               // no answer in time
+	Midstream             // the connection was older than the capture
+	Truncated             // the connection ended, or was cut, inside a message
+)
+
+func (i Incomplete) String() string {
+	switch i {
+	case LostEvents:
+		return "lost_events"
+	case Timeout:
+		return "timeout"
+	case Midstream:
+		return "midstream"
+	case Truncated:
+		return "truncated"
+	}
+	return ""
+}
+
+// Half is one message of an exchange, as the wire had it.
+type Half struct {
+	Seen bool
+	// Pos and Seq are the place of its first byte: stream offset, TCP sequence
+	// number.
+	Pos uint64
+	Seq uint32
+	// Start and End are when its first and its last byte were seen, unix
+	// nanoseconds. First is when the first byte of a server's message was seen
+	// (equal to Start; kept for messages that are continued).
+	Start, End int64
+	// Bytes is its length on the wire; what was not captured counts.
+	Bytes uint64
+	// Parts counts the messages of a stream (gRPC), at least 1.
+	Parts uint32
+	// Ctx is who moved its first byte, Last who moved its last one.
+	Ctx, Last stream.Ctx
+	Msg       l7.Message
+	// Payload is the head of the message, if the engine was told to keep it.
+	Payload []byte
+}
+
+// Exchange is one request and its answer, at one capture point. It is borrowed:
+// valid until the call it was passed to returns. Its strings are not borrowed.
+type Exchange struct {
+	Conn *stream.Conn
+	// Protocol is what was spoken: the request's Message.As, or the
+	// connection's.
+	Protocol *l7.Protocol
+	// OneWay: nothing answers. Then FromServer tells who sent it; the message
+	// is in Req either way.
+	OneWay, FromServer bool
+	Req, Resp          Half
+	Incomplete         Incomplete
+}
+
+// pending is an exchange in the making.
+type pending struct {
+	Exchange
+	// other is what the client had consumed of the server's stream when it sent
+	// the request: its answer cannot start earlier.
+	other    uint64
+	hasOther bool
+	reported bool // emitted already (timed out); kept so that its answer finds it
+	reqOpen  bool // the request goes on
+	respOpen bool // the answer goes on
+	gaveUp   bool // the client gave it up: no answer is waited for
+	key      uint64
+}

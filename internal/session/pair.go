@@ -1,0 +1,339 @@
+package session
+
+import (
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// message takes what the parser made of n bytes at mark at; head is what there
+// is of them. What is still missing of the n bytes is in the half's skip.
+func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byte, m *l7.Message) {
+	h := &s.half[d]
+	side := s.side(d)
+	s.spoke, s.last = true, side
+	var p *pending
+	switch m.Type {
+	case l7.TypeOneWay:
+		p = e.pending(s)
+		p.OneWay, p.FromServer = true, side == l7.Server
+	case l7.TypeRequest:
+		p = e.request(s, h, at, m)
+	default:
+		p = e.response(s, h, at, m)
+	}
+	if p != nil {
+		f := p.of(side)
+		e.fill(f, at, n, head, m)
+		if s.proto.Pairing == l7.ByStream {
+			if side == l7.Client {
+				p.reqOpen = m.More
+			} else {
+				p.respOpen = m.More
+			}
+		}
+	}
+	sw := m.Switch
+	switch {
+	case p == nil:
+		h.open, h.more = nil, false
+	case h.skip > 0:
+		h.open, h.more = p, m.More
+		p.noReply(m)
+	case m.More:
+		if s.proto.Pairing == l7.InOrder {
+			h.open, h.more = p, true
+		}
+	default:
+		p.noReply(m)
+		h.open, h.more = p, false
+		e.finish(s, d)
+	}
+	if sw {
+		e.switched(s)
+	}
+}
+
+// noReply turns an exchange that the client gave up into one that is over.
+func (p *pending) noReply(m *l7.Message) {
+	if m.NoReply {
+		p.respOpen = false
+		p.reqOpen = false
+		p.reported = false
+		p.gaveUp = true
+	}
+}
+
+// request opens an exchange, or finds the one that m continues.
+func (e *Engine) request(s *session, h *half, at mark, m *l7.Message) *pending {
+	if s.proto.Pairing == l7.InOrder {
+		if h.open != nil && h.more {
+			return h.open
+		}
+		if len(s.fifo)-s.head >= e.cfg.MaxPending {
+			e.stats.PendFull.Add(1)
+			e.drain(s, LostEvents)
+			s.unsure, s.sure = true, 0
+		}
+		p := e.pending(s)
+		p.other, p.hasOther = at.other, at.hasOther
+		s.push(p)
+		return p
+	}
+	if p := s.streams[m.Stream]; p != nil {
+		if p.reqOpen || m.NoReply {
+			return p
+		}
+		// The id is used again: what it named is over, unseen; over UDP it is
+		// the client asking again.
+		why := LostEvents
+		if s.conn.Transport == l7.UDP {
+			why = Timeout
+			s.st.Timeouts.Add(1)
+		}
+		e.forget(s, p)
+		e.report(s, p, why)
+		e.release(p)
+	} else if m.NoReply {
+		return nil
+	}
+	if s.streams == nil {
+		s.streams = map[uint64]*pending{}
+	}
+	if len(s.streams) >= e.cfg.MaxPending {
+		e.stats.PendFull.Add(1)
+		e.drain(s, LostEvents)
+	}
+	p := e.pending(s)
+	p.key = m.Stream
+	s.streams[m.Stream] = p
+	return p
+}
+
+// response finds the exchange that m answers.
+func (e *Engine) response(s *session, h *half, at mark, m *l7.Message) *pending {
+	if s.proto.Pairing == l7.ByStream {
+		p := s.streams[m.Stream]
+		if p == nil {
+			s.st.Orphans.Add(1)
+		}
+		return p
+	}
+	if h.open != nil && h.more {
+		return h.open
+	}
+	if s.head == len(s.fifo) || (s.unsure && s.sure == 0) {
+		s.st.Orphans.Add(1)
+		return nil
+	}
+	if p := s.fifo[s.head]; p.hasOther && at.pos < p.other {
+		// Sent before the client asked: it answers something unseen.
+		s.st.Orphans.Add(1)
+		return nil
+	}
+	if s.unsure {
+		s.sure--
+	}
+	return s.pop()
+}
+
+func (s *session) push(p *pending) {
+	if s.head > 0 && s.head == len(s.fifo) {
+		s.fifo, s.head = s.fifo[:0], 0
+	} else if s.head > 64 && s.head*2 > len(s.fifo) {
+		n := copy(s.fifo, s.fifo[s.head:])
+		clear(s.fifo[n:])
+		s.fifo, s.head = s.fifo[:n], 0
+	}
+	s.fifo = append(s.fifo, p)
+}
+
+func (s *session) pop() *pending {
+	p := s.fifo[s.head]
+	s.fifo[s.head] = nil
+	s.head++
+	return p
+}
+
+// fill writes m into the half, or adds it to what is there.
+func (e *Engine) fill(f *Half, at mark, n uint64, head []byte, m *l7.Message) {
+	f.End, f.Last = e.cur.time, e.cur.ctx
+	f.Bytes += n
+	f.Parts++
+	if k := e.cfg.Payload - len(f.Payload); k > 0 {
+		f.Payload = append(f.Payload, head[:min(k, len(head))]...)
+	}
+	if f.Seen {
+		merge(&f.Msg, m)
+		return
+	}
+	f.Seen = true
+	f.Pos, f.Seq, f.Start, f.Ctx = at.pos, at.seq, at.time, at.ctx
+	attrs := append(f.Msg.Attrs[:0], m.Attrs...)
+	f.Msg = *m
+	f.Msg.Attrs = attrs
+}
+
+// merge adds what a continuation says.
+func merge(to, m *l7.Message) {
+	set := func(to *string, v string) {
+		if v != "" {
+			*to = v
+		}
+	}
+	set(&to.Op, m.Op)
+	set(&to.Target, m.Target)
+	set(&to.Route, m.Route)
+	set(&to.Name, m.Name)
+	set(&to.Code, m.Code)
+	set(&to.Error, m.Error)
+	set(&to.Domain, m.Domain)
+	set(&to.Version, m.Version)
+	set(&to.Session, m.Session)
+	if m.Status != l7.StatusUnset {
+		to.Status = m.Status
+	}
+	if m.As != nil {
+		to.As = m.As
+	}
+	if m.Note != 0 {
+		to.Note = m.Note
+	}
+	if m.Flow != l7.FlowCall {
+		to.Flow = m.Flow
+	}
+	if m.Trace.TraceID != "" {
+		id := to.Trace.RequestID
+		to.Trace = m.Trace
+		set(&id, m.Trace.RequestID)
+		to.Trace.RequestID = id
+	} else {
+		set(&to.Trace.RequestID, m.Trace.RequestID)
+	}
+	to.Attrs = append(to.Attrs, m.Attrs...)
+}
+
+// finish ends the message that direction d had open. With the answer, the
+// exchange is over.
+func (e *Engine) finish(s *session, d stream.Dir) {
+	h := &s.half[d]
+	p := h.open
+	h.open, h.more = nil, false
+	if p == nil {
+		return
+	}
+	if s.side(d) == l7.Client && !p.OneWay && !p.gaveUp {
+		return
+	}
+	e.forget(s, p)
+	if s.proto.Pairing == l7.ByStream && !p.OneWay {
+		delete(s.streams, p.key)
+	}
+	e.report(s, p, p.Incomplete)
+	e.release(p)
+}
+
+// forget takes p out of the halves that still point to it.
+func (e *Engine) forget(s *session, p *pending) {
+	for i := range s.half {
+		if s.half[i].open == p {
+			s.half[i].open, s.half[i].more = nil, false
+		}
+	}
+}
+
+// unanswered reports a request whose answer capture has lost.
+func (e *Engine) unanswered(s *session, p *pending) {
+	s.st.Unanswered.Add(1)
+	e.forget(s, p)
+	e.report(s, p, LostEvents)
+	e.release(p)
+}
+
+// drain reports all open exchanges of a connection.
+func (e *Engine) drain(s *session, why Incomplete) {
+	for i := range s.half {
+		// An answer that has begun is out of the queue already.
+		if p := s.half[i].open; p != nil && p.Resp.Seen && s.proto.Pairing == l7.InOrder {
+			e.forget(s, p)
+			e.report(s, p, why)
+			e.release(p)
+		}
+	}
+	for s.head < len(s.fifo) {
+		p := s.pop()
+		e.forget(s, p)
+		e.report(s, p, why)
+		e.release(p)
+	}
+	for k, p := range s.streams {
+		delete(s.streams, k)
+		e.forget(s, p)
+		e.report(s, p, why)
+		e.release(p)
+	}
+}
+
+// switched: the connection goes on in another protocol.
+func (e *Engine) switched(s *session) {
+	e.drain(s, Complete)
+	s.proto, s.parser = nil, nil
+	s.unsure, s.spoke = false, false
+	for i := range s.half {
+		s.half[i].synced, s.half[i].skip, s.half[i].open, s.half[i].more = false, 0, nil, false
+	}
+	if s.switches++; s.switches > maxSwitches {
+		e.mute(s)
+	}
+}
+
+// maxSwitches bounds protocol changes of one connection: plain text, an
+// upgrade, TLS inside it.
+const maxSwitches = 4
+
+// report gives p to the next stage, once.
+func (e *Engine) report(s *session, p *pending, why Incomplete) {
+	if p.reported && why != Timeout {
+		return
+	}
+	if p.Req.Msg.NoReply && why == Truncated {
+		why = Complete
+	}
+	p.reported = true
+	if p.Incomplete == Complete {
+		p.Incomplete = why
+	}
+	p.Protocol = s.proto
+	if as := p.Req.Msg.As; as != nil {
+		p.Protocol = as
+	} else if as := p.Resp.Msg.As; as != nil {
+		p.Protocol = as
+	}
+	s.st.Exchanges.Add(1)
+	e.next(&p.Exchange)
+}
+
+// pending is an empty exchange, from the free list if it has one.
+func (e *Engine) pending(s *session) *pending {
+	if n := len(e.free); n > 0 {
+		p := e.free[n-1]
+		e.free = e.free[:n-1]
+		p.Conn = s.conn
+		return p
+	}
+	return &pending{Exchange: Exchange{Conn: s.conn}}
+}
+
+// maxFree bounds the free list: beyond a burst the memory goes back.
+const maxFree = 4096
+
+func (e *Engine) release(p *pending) {
+	if len(e.free) >= maxFree {
+		return
+	}
+	req, resp := p.Req.Msg.Attrs[:0], p.Resp.Msg.Attrs[:0]
+	pay, pay2 := p.Req.Payload[:0], p.Resp.Payload[:0]
+	*p = pending{}
+	p.Req.Msg.Attrs, p.Resp.Msg.Attrs = req, resp
+	p.Req.Payload, p.Resp.Payload = pay, pay2
+	e.free = append(e.free, p)
+}
