@@ -122,6 +122,9 @@ func (e *Engine) identify(s *session, d stream.Dir, p *l7.Protocol, v l7.Verdict
 			c.Role = stream.RoleServer
 		}
 	}
+	if h := &s.half[s.client]; h.holed && p.Pairing == l7.InOrder {
+		s.unsure, s.sure, s.doubt = true, 0, h.next
+	}
 	if e.cfg.Identified != nil {
 		e.cfg.Identified(c, p)
 	}

@@ -100,6 +100,7 @@ type half struct {
 	started bool
 	synced  bool
 	ended   bool
+	holed   bool   // bytes were missing before the protocol was known
 	next    uint64 // position after the last byte accounted for
 	buf     []byte // bytes before next that a parser wants to see again
 	marks   []mark // chunks that buf came from
@@ -123,10 +124,12 @@ type session struct {
 	head     int        // fifo[:head] is gone
 	sure     int        // that many of fifo are certain, if unsure
 	unsure   bool
+	doubt    uint64              // where the client stream goes on after the last hole in it
+	heard    uint64              // what the server had had of it when it last spoke
 	streams  map[uint64]*pending // ByStream
 	last     l7.Side             // who spoke last
 	spoke    bool
-	switches int
+	switches int // protocol changes so far
 }
 
 // Put reads one chunk.
@@ -156,9 +159,7 @@ func (e *Engine) Put(c *stream.Chunk) {
 	}
 	h := &s.half[c.Dir]
 	if !h.started {
-		h.started, h.next = true, c.Pos
-		// A direction that starts at its first byte starts with a message.
-		h.synced = c.Pos == 0 && !c.Conn.Midstream
+		s.start(c)
 	}
 	b, wire := c.B, uint64(c.Wire)
 	if wire < uint64(len(b)) {
@@ -188,10 +189,28 @@ func (e *Engine) Put(c *stream.Chunk) {
 		}
 		if s.proto != nil {
 			s.spoke, s.last = true, s.side(c.Dir)
+			if s.last == l7.Server && c.HasOther && c.Other > s.heard {
+				s.heard = c.Other
+			}
 		}
 	}
 	if c.End {
 		e.end(s, c.Dir)
+	}
+}
+
+// start says where reading begins: at the first byte, where a message begins
+// too, or where the connection was when capture came to it.
+func (s *session) start(c *stream.Chunk) {
+	h, o := &s.half[c.Dir], &s.half[c.Dir^1]
+	h.started, h.next = true, c.Pos
+	if !c.Conn.Midstream {
+		h.next, h.synced = 0, true
+		o.started, o.synced = true, true
+		return
+	}
+	if c.HasOther && !o.started {
+		o.started, o.next = true, c.Other
 	}
 }
 
@@ -293,7 +312,6 @@ func (e *Engine) Tick(now int64) {
 			if now-p.Req.End < limit || p.respOpen {
 				break
 			}
-			p.reported = true
 			s.st.Timeouts.Add(1)
 			e.report(s, p, Timeout)
 		}

@@ -56,10 +56,7 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 // noReply turns an exchange that the client gave up into one that is over.
 func (p *pending) noReply(m *l7.Message) {
 	if m.NoReply {
-		p.respOpen = false
-		p.reqOpen = false
-		p.reported = false
-		p.gaveUp = true
+		p.reqOpen, p.respOpen, p.gaveUp = false, false, true
 	}
 }
 
@@ -130,9 +127,6 @@ func (e *Engine) response(s *session, h *half, at mark, m *l7.Message) *pending 
 		s.st.Orphans.Add(1)
 		return nil
 	}
-	if s.unsure {
-		s.sure--
-	}
 	return s.pop()
 }
 
@@ -151,6 +145,9 @@ func (s *session) pop() *pending {
 	p := s.fifo[s.head]
 	s.fifo[s.head] = nil
 	s.head++
+	if s.sure > 0 {
+		s.sure--
+	}
 	return p
 }
 
@@ -292,7 +289,7 @@ const maxSwitches = 4
 
 // report gives p to the next stage, once.
 func (e *Engine) report(s *session, p *pending, why Incomplete) {
-	if p.reported && why != Timeout {
+	if p.reported {
 		return
 	}
 	if p.Req.Msg.NoReply && why == Truncated {

@@ -193,7 +193,7 @@ func (e *Engine) absent(s *session, d stream.Dir, n uint64) {
 	if s.proto == nil {
 		h.next += n
 		h.drop()
-		h.synced = false
+		h.synced, h.holed = false, true
 		return
 	}
 	if len(h.buf) > 0 {
@@ -238,6 +238,7 @@ func (e *Engine) lose(s *session, d stream.Dir) {
 		if !s.unsure {
 			s.unsure, s.sure = true, len(s.fifo)-s.head
 		}
+		s.doubt = h.next
 		return
 	}
 	// Answers are missing. A request whose client had consumed less than where
@@ -269,7 +270,13 @@ func (e *Engine) turn(s *session, d stream.Dir) {
 	if o.open != nil && !o.synced {
 		e.finish(s, d^1)
 	}
-	if s.unsure && s.proto.Pairing == l7.InOrder {
+	// Requests lost in this very burst are not over: the server must have spoken
+	// after the hole.
+	over := s.doubt < e.cur.pos
+	if e.cur.hasOther {
+		over = s.doubt <= s.heard
+	}
+	if s.unsure && over && s.proto.Pairing == l7.InOrder {
 		for s.head < len(s.fifo) {
 			e.unanswered(s, s.pop())
 		}
