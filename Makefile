@@ -1,0 +1,51 @@
+# Few verbs; `make help` lists them. What each does is in scripts/, so that it
+# can be read, and run without make.
+SHELL := /usr/bin/env bash
+
+# What the distribution is made of; builder-config-full.yaml is the larger list.
+MANIFEST ?= builder-config.yaml
+# What `make run` runs.
+CONFIG ?= examples/standalone/config.yaml
+# How long each fuzz target runs.
+FUZZTIME ?= 60s
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build, then show this host's traffic as spans (CONFIG=...)
+	@scripts/run.sh $(CONFIG)
+
+.PHONY: build
+build: ## build bin/hopscope and bin/hopscope-replay (MANIFEST=...)
+	@scripts/build.sh $(MANIFEST)
+
+.PHONY: test
+test: ## vet, unit tests (race detector), BPF, integration and end-to-end tests
+	@scripts/test.sh
+
+.PHONY: test-e2e
+test-e2e: build ## spans through a real Jaeger and back (builds Jaeger once: 5 minutes)
+	@scripts/test-e2e.sh
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (60s)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: build ## cost per stage, and as root: what tracing costs nginx and Redis
+	@scripts/bench.sh
+
+.PHONY: generate
+generate: ## regenerate what is committed: BPF objects, metadata, golden files
+	@scripts/generate.sh
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@scripts/lint.sh
+
+.PHONY: clean
+clean: ## remove what the build made (module and build caches stay)
+	rm -rf bin _build

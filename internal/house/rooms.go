@@ -1,0 +1,51 @@
+package house
+
+// rooms is docs/house.md section 1 as a table: stages import only what lies
+// before them in the flow of data.
+func rooms() []Room {
+	const (
+		cause    = "internal/cause"
+		event    = "internal/event"
+		hop      = "internal/hop"
+		kernel   = "internal/kernel"
+		l7       = "internal/l7"
+		l7Each   = "internal/l7/*"
+		list     = "internal/l7/protocols"
+		packet   = "internal/packet"
+		semconv  = "internal/semconv"
+		session  = "internal/session"
+		span     = "internal/span"
+		stream   = "internal/stream"
+		wasmhost = "internal/wasmhost"
+		who      = "internal/who"
+	)
+	return []Room{
+		{Path: event},
+		{Path: kernel, Doors: []string{event}},
+		{Path: packet},
+		{Path: stream, Doors: []string{event, packet, hop, l7}},
+		{Path: l7},
+		{Path: list, Doors: []string{l7, l7Each}},
+		{Path: "internal/l7/l7test", Doors: []string{l7, stream, session, list}},
+		{Path: l7Each, Doors: []string{l7}},
+		{Path: session, Doors: []string{stream, l7}},
+		{Path: cause, Doors: []string{event, session, stream}},
+		{Path: who},
+		{Path: hop},
+		{Path: semconv},
+		{Path: span, Doors: []string{cause, session, stream, l7, who, hop, semconv}},
+		{Path: wasmhost},
+		{Path: "internal/house"},
+
+		{Path: "receiver/ebpfreceiver/**", Doors: []string{"internal/*", list}},
+		{Path: "receiver/pinpointreceiver/**", Doors: []string{hop, semconv}},
+		{Path: "processor/wasmparserprocessor/**", Doors: []string{wasmhost, semconv, session, l7, stream}},
+		{Path: "processor/tracecompletionprocessor/**", Doors: []string{hop, semconv}},
+		{Path: "exporter/tracestoreexporter/**", Doors: []string{hop, semconv}},
+
+		{Path: "cmd/*", Doors: []string{"internal/*", list, "receiver/ebpfreceiver", "receiver/ebpfreceiver/*"}},
+		{Path: "sdk/**"},
+		{Path: "scripts/**"},
+		{Path: "test/**", Doors: []string{"internal/**", "receiver/*", "processor/*", "exporter/*"}},
+	}
+}

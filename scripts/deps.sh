@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what a task needs from Debian, if this is Debian and we are root;
+# else says what is missing and what is skipped without it.
+#
+#	scripts/deps.sh test|bench|generate...
+#
+# No service is started by installing: for the time of the installation a
+# policy-rc.d forbids it (unless there is one already).
+set -euo pipefail
+
+# command | package | what is skipped without it
+table() {
+	case $1 in
+	test) cat <<-'T'
+		gcc|gcc libc6-dev|the race detector
+		nginx|nginx-light|tests with HTTP traffic of nginx
+		wrk|wrk|tests with HTTP load
+		redis-server|redis-server|tests with Redis traffic
+		redis-benchmark|redis-tools|tests with Redis load
+		mariadbd|mariadb-server|tests with MySQL traffic
+		dnsmasq|dnsmasq-base|tests with DNS traffic
+		dnsperf|dnsperf|tests with DNS load
+		ip|iproute2|tests in network namespaces
+		T
+		;;
+	bench) cat <<-'T'
+		nginx|nginx-light|the HTTP rows
+		wrk|wrk|the HTTP rows at saturation
+		redis-server|redis-server|the Redis rows
+		redis-benchmark|redis-tools|the Redis rows
+		T
+		;;
+	generate) cat <<-'T'
+		clang-19|clang-19|the BPF objects
+		llvm-strip-19|llvm-19|the BPF objects
+		T
+		;;
+	*) echo "deps: no such task: $1" >&2; return 1 ;;
+	esac
+}
+
+missing=() packages=()
+for task in "$@"; do
+	while IFS='|' read -r cmd pkg without; do
+		PATH=$PATH:/usr/sbin:/sbin command -v "$cmd" >/dev/null && continue
+		missing+=("$cmd (Debian: $pkg): without it, $without")
+		packages+=($pkg)
+	done < <(table "$task")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
+	echo "not installed, and not installing: this is not root on Debian. Missing:"
+	printf '  %s is skipped\n' "${missing[@]}"
+	exit 0
+fi
+
+echo "installing: ${packages[*]}"
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap 'rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod +x $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+if ! { apt-get -q update && apt-get -q install -y --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
+	tail -n 20 "$log"
+	echo "apt-get failed; what is missing is skipped:"
+	printf '  %s is skipped\n' "${missing[@]}"
+fi
+rm -f "$log"
