@@ -33,6 +33,8 @@ const (
 	tagSpan
 	tagWire
 	tagTrace
+	tagPrivate
+	tagForeign
 )
 
 // XID is the key of an exchange from the TCP sequence numbers of the first byte
@@ -81,6 +83,19 @@ func DNS(id uint16, question string, clientPort uint16) Key {
 	d.Write(b[:])
 	d.WriteString(question)
 	return nonzero(d.Sum64())
+}
+
+// Private is the key of an exchange that no other capture point can recognise:
+// on a unix socket, or on a connection of which neither the beginning nor the
+// answer was seen. conn is the host's number of the connection, used again after
+// a restart, so the time of the request is part of it.
+func Private(conn, offset uint64, time int64) Key {
+	var b [25]byte
+	b[0] = tagPrivate
+	binary.BigEndian.PutUint64(b[1:], conn)
+	binary.BigEndian.PutUint64(b[9:], offset)
+	binary.BigEndian.PutUint64(b[17:], uint64(time))
+	return sum(b[:])
 }
 
 // SpanID names one hop: the exchange, where it was seen, by which host, on

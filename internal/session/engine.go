@@ -59,7 +59,8 @@ type Engine struct {
 	// live is all sessions, for Tick.
 	live map[*session]struct{}
 	msg  l7.Message
-	cur  mark // what the chunk in hand is
+	cur  mark  // what the chunk in hand is
+	now  int64 // the clock at the last Tick
 	sink [1]mark
 }
 
@@ -300,6 +301,7 @@ func (e *Engine) Flush() {
 
 // Tick reports requests whose answer is overdue at now (unix nanoseconds).
 func (e *Engine) Tick(now int64) {
+	e.now = now
 	for s := range e.live {
 		if s.proto == nil || (len(s.fifo) == s.head && len(s.streams) == 0) {
 			continue

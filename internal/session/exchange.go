@@ -72,6 +72,9 @@ type Exchange struct {
 	OneWay, FromServer bool
 	Req, Resp          Half
 	Incomplete         Incomplete
+	// Over is when the engine was done with it, unix nanoseconds: without an
+	// answer, when it was given up.
+	Over int64
 }
 
 // pending is an exchange in the making.

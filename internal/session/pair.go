@@ -305,6 +305,7 @@ func (e *Engine) report(s *session, p *pending, why Incomplete) {
 	} else if as := p.Resp.Msg.As; as != nil {
 		p.Protocol = as
 	}
+	p.Over = max(e.now, e.cur.time)
 	s.st.Exchanges.Add(1)
 	e.next(&p.Exchange)
 }

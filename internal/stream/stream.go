@@ -95,6 +95,8 @@ type Conn struct {
 	Session any
 	// Track is the state of the stage that links exchanges.
 	Track any
+	// Spans is the state of the stage that makes spans.
+	Spans any
 }
 
 // ClientDir is the direction of the client's bytes; ok is false while the role

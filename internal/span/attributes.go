@@ -1,0 +1,158 @@
+package span
+
+import (
+	"strconv"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/hopscope/hopscope/internal/cause"
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/semconv"
+	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// own is how many attributes an exchange may have beside its messages' own:
+// connection, association, application layer.
+const own = 40
+
+// attributes writes those of the span.
+func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *result) {
+	x := l.Exchange
+	w := &b.w
+	w.begin(s.Attributes(), own+len(x.Req.Msg.Attrs)+len(x.Resp.Msg.Attrs))
+	p := x.Protocol
+	host, port := "", ""
+	if p.Keys.Domain == semconv.ServerAddress {
+		host, port = hostPort(first(x.Req.Msg.Domain, x.Resp.Msg.Domain))
+	}
+	if host == "" {
+		w.all(pl.attrs)
+	} else {
+		w.all(pl.attrs[:len(pl.attrs)-pl.ends])
+		w.str(semconv.ServerAddress, host)
+		if n := portNumber(port); n != 0 {
+			w.int(semconv.ServerPort, n)
+		} else if pl.ends > 0 {
+			w.attr(&pl.attrs[len(pl.attrs)-1])
+		}
+	}
+	w.str(semconv.NetworkProtocolName, p.Name)
+	w.opt(semconv.NetworkProtocolVersion, first(x.Req.Msg.Version, x.Resp.Msg.Version))
+	for i := range p.Attrs {
+		w.message(&p.Attrs[i])
+	}
+	b.association(l, pl)
+	b.application(x, o)
+	w.messages(x.Req.Msg.Attrs)
+	w.messages(x.Resp.Msg.Attrs)
+	w.end()
+}
+
+// association: what makes hops and exchanges find each other.
+func (b *Builder) association(l *cause.Linked, pl *place) {
+	x, w := l.Exchange, &b.w
+	b.key(semconv.ExchangeXID, l.XID)
+	b.key(semconv.ExchangeLID, l.LID)
+	if x.Conn.Transport == l7.TCP && x.Conn.Family != stream.Unix {
+		if x.OneWay && x.FromServer {
+			w.int(semconv.TCPSeqResponse, int64(x.Req.Seq))
+		} else {
+			w.int(semconv.TCPSeqRequest, int64(x.Req.Seq))
+		}
+		if x.Resp.Seen {
+			w.int(semconv.TCPSeqResponse, int64(x.Resp.Seq))
+		}
+	}
+	req, resp := &x.Req, &x.Resp
+	if x.OneWay && x.FromServer {
+		req, resp = resp, req
+	}
+	w.num(semconv.SyscallTraceIDRequest, int64(req.Ctx.SyscallTraceID))
+	w.num(semconv.SyscallTraceIDResponse, int64(resp.Ctx.SyscallTraceID))
+	w.num(semconv.SyscallThreadRequest, int64(req.Ctx.Tid))
+	w.num(semconv.SyscallThreadResponse, int64(resp.Ctx.Tid))
+	w.num(semconv.SyscallCoroutineRequest, int64(req.Ctx.Goid))
+	w.num(semconv.SyscallCoroutineResponse, int64(resp.Ctx.Goid))
+	w.num(semconv.SyscallCapSeqRequest, int64(req.Ctx.CapSeq))
+	w.num(semconv.SyscallCapSeqResponse, int64(resp.Ctx.CapSeq))
+	w.opt(semconv.RequestIDRequest, req.Msg.Trace.RequestID)
+	w.opt(semconv.RequestIDResponse, resp.Msg.Trace.RequestID)
+	tr := &x.Req.Msg.Trace
+	if tr.Format == "" {
+		tr = &x.Resp.Msg.Trace
+	}
+	if tr.Format != "" {
+		w.opt(semconv.PropagationTraceID, tr.TraceID)
+		w.opt(semconv.PropagationSpanID, tr.SpanID)
+		w.opt(semconv.PropagationParentSpanID, tr.ParentSpanID)
+		w.str(semconv.PropagationFormat, tr.Format)
+	}
+	if l.Evidence != cause.NoEvidence {
+		w.str(semconv.LinkEvidence, l.Evidence.String())
+		w.str(semconv.LinkConfidence, l.Confidence.String())
+	}
+	if l.Provisional {
+		w.bool(semconv.TraceProvisional, true)
+	}
+	w.opt(semconv.Incomplete, x.Incomplete.String())
+}
+
+// key writes an exchange key as 16 hex digits.
+func (b *Builder) key(name string, k hop.Key) {
+	if k == 0 {
+		return
+	}
+	var hex [16]byte
+	k.Hex(hex[:0])
+	b.w.str(name, b.text.Copy(hex[:]))
+}
+
+// application: what was asked and what came of it, under the names that the
+// protocol gives.
+func (b *Builder) application(x *session.Exchange, o *result) {
+	w, k := &b.w, &x.Protocol.Keys
+	req, resp := &x.Req.Msg, &x.Resp.Msg
+	w.named(k.Op, first(req.Op, resp.Op))
+	w.named(k.Target, first(req.Target, resp.Target))
+	w.named(k.Route, first(req.Route, resp.Route))
+	if k.Domain != semconv.ServerAddress {
+		w.named(k.Domain, first(req.Domain, resp.Domain))
+	}
+	if id := first(req.Session, resp.Session); id != "" {
+		w.str(first(k.Session, semconv.SessionRequestID), id)
+	}
+	if o.code != "" && k.Code != "" {
+		if n, err := strconv.ParseInt(o.code, 10, 64); k.CodeInt && err == nil {
+			w.int(k.Code, n)
+		} else {
+			w.str(k.Code, o.code)
+		}
+	}
+	w.str(semconv.ResponseStatus, o.status)
+	if o.failed {
+		w.str(semconv.ErrorType, o.errorType())
+	}
+	w.opt(semconv.ExceptionMessage, o.message)
+
+	switch {
+	case x.OneWay && x.FromServer:
+		w.str(semconv.SessionType, semconv.TypeResponse)
+		w.int(semconv.ResponseBytes, int64(x.Req.Bytes))
+	case x.Resp.Seen:
+		w.str(semconv.SessionType, semconv.TypeSession)
+		w.int(semconv.RequestBytes, int64(x.Req.Bytes))
+		w.int(semconv.ResponseBytes, int64(x.Resp.Bytes))
+		w.int(semconv.RequestEnd, x.Req.End)
+		w.int(semconv.ResponseStart, x.Resp.Start)
+	default:
+		w.str(semconv.SessionType, semconv.TypeRequest)
+		w.int(semconv.RequestBytes, int64(x.Req.Bytes))
+		w.int(semconv.RequestEnd, x.Req.End)
+	}
+	if b.cfg.Payload {
+		w.bytes(semconv.PayloadRequest, x.Req.Payload)
+		w.bytes(semconv.PayloadResponse, x.Resp.Payload)
+	}
+}

@@ -1,0 +1,52 @@
+package span
+
+import (
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/semconv"
+	"github.com/hopscope/hopscope/internal/session"
+)
+
+// result is how an exchange ended.
+type result struct {
+	status  string // hopscope.response.status
+	code    string
+	message string // the protocol's words for what went wrong
+	// failed: the span's status is Error. A client's mistake is no error of the
+	// server that says so.
+	failed bool
+}
+
+func outcome(x *session.Exchange, p hop.Point) (o result) {
+	m := &x.Resp.Msg
+	if !x.Resp.Seen {
+		m = &x.Req.Msg // one-way, or given up
+	}
+	o.code = m.Code
+	switch {
+	case m.Status != l7.StatusUnset:
+		o.status = m.Status.String()
+		o.failed = m.Status == l7.StatusServerError || m.Status == l7.StatusClientError && !p.OfServer()
+		if m.Status.Failed() {
+			o.message = m.Error
+		}
+	case x.Incomplete == session.Timeout:
+		o.status, o.failed = statusTimeout, true
+	default:
+		o.status = l7.StatusUnset.String()
+	}
+	return o
+}
+
+const statusTimeout = "timeout"
+
+// errorType is the value of error.type, for a failed exchange.
+func (o *result) errorType() string {
+	switch {
+	case o.status == statusTimeout:
+		return statusTimeout
+	case o.code != "":
+		return o.code
+	}
+	return semconv.ErrorTypeOther
+}

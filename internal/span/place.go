@@ -1,0 +1,193 @@
+package span
+
+import (
+	"net/netip"
+	"strconv"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/semconv"
+	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/internal/stream"
+	"github.com/hopscope/hopscope/internal/who"
+)
+
+// place is what all spans of a connection have in common. It is kept in
+// Conn.Spans.
+type place struct {
+	pid   uint32
+	proc  *who.Process
+	role  stream.Role
+	point hop.Point
+	// spans is where the batch of that number has the spans of proc.
+	spans ptrace.SpanSlice
+	batch uint64
+	// attrs are the same on every span; the last ends of them are server.address
+	// and server.port, which a message may know better.
+	attrs []attr
+	ends  int
+}
+
+// place finds or makes what x's connection has in common.
+func (b *Builder) place(x *session.Exchange) *place {
+	c := x.Conn
+	pid := x.Req.Ctx.Pid
+	if pid == 0 {
+		pid = c.Pid
+	}
+	pl, _ := c.Spans.(*place)
+	if pl == nil || pl.role != c.Role {
+		pl = b.newPlace(c)
+		c.Spans = pl
+	}
+	if pl.batch == b.number && pl.pid == pid {
+		return pl
+	}
+	k := groupKey{pid: pid}
+	if c.Source == stream.Packets {
+		k = groupKey{iface: c.Interface}
+	} else if b.cfg.Process != nil {
+		k.proc = b.cfg.Process(pid)
+	}
+	pl.pid, pl.proc, pl.batch = pid, k.proc, b.number
+	spans, ok := b.groups[k]
+	if !ok {
+		spans = b.group(c, k)
+		b.groups[k] = spans
+	}
+	pl.spans = spans
+	return pl
+}
+
+// group adds a resource to the batch.
+func (b *Builder) group(c *stream.Conn, k groupKey) ptrace.SpanSlice {
+	rs := b.batch.ResourceSpans().AppendEmpty()
+	rs.SetSchemaUrl(semconv.SchemaURL)
+	b.resource(rs.Resource().Attributes(), c, k)
+	ss := rs.ScopeSpans().AppendEmpty()
+	ss.SetSchemaUrl(semconv.SchemaURL)
+	ss.Scope().SetName(semconv.ScopeEBPF)
+	ss.Scope().SetVersion(b.cfg.Version)
+	return ss.Spans()
+}
+
+// resource says who saw the spans: a process, or an interface of the host.
+func (b *Builder) resource(m pcommon.Map, c *stream.Conn, k groupKey) {
+	m.EnsureCapacity(16)
+	put := func(key, v string) {
+		if v != "" {
+			m.PutStr(key, v)
+		}
+	}
+	switch p := k.proc; {
+	case p != nil:
+		for i := 0; i+1 < len(p.Extra); i += 2 {
+			put(p.Extra[i], p.Extra[i+1])
+		}
+		put(semconv.ServiceName, p.Service)
+		put(semconv.ServiceNameSource, p.Source)
+		put(semconv.ServiceNamespace, p.Namespace)
+		put(semconv.ServiceInstanceID, p.Instance)
+		m.PutInt(semconv.ProcessPID, int64(p.PID))
+		put(semconv.ProcessExecutableName, p.Executable)
+		put(semconv.ProcessExecutablePath, p.Path)
+		put(semconv.ProcessCommandLine, p.Command)
+		put(semconv.ProcessRuntimeName, p.Runtime)
+		put(semconv.ContainerID, p.Container)
+		put(semconv.K8SPodUID, p.PodUID)
+	case c.Source == stream.Packets:
+		put(semconv.ServiceName, first(c.Interface, unknownService))
+		put(semconv.ServiceNameSource, "interface")
+	default: // gone before anybody could look
+		put(semconv.ServiceName, first(c.Comm, unknownService))
+		put(semconv.ServiceNameSource, "executable")
+		put(semconv.ProcessExecutableName, c.Comm)
+		if k.pid != 0 {
+			m.PutInt(semconv.ProcessPID, int64(k.pid))
+		}
+	}
+	put(semconv.HostName, b.cfg.Host.Name)
+	put(semconv.HostID, b.cfg.Host.ID)
+}
+
+// unknownService is what the conventions call a service without a name.
+const unknownService = "unknown_service"
+
+func (b *Builder) newPlace(c *stream.Conn) *place {
+	pl := &place{role: c.Role, point: pointOf(c)}
+	str := func(k, v string) {
+		if v != "" {
+			pl.attrs = append(pl.attrs, strAttr(k, v))
+		}
+	}
+	num := func(k string, n int64) { pl.attrs = append(pl.attrs, intAttr(k, n)) }
+	str(semconv.CapturePoint, pl.point.Code())
+	if c.Source == stream.Packets {
+		str(semconv.SignalSource, semconv.SourcePacket)
+	} else {
+		str(semconv.SignalSource, semconv.SourceEBPF)
+	}
+	str(semconv.NetworkInterfaceName, c.Interface)
+	str(semconv.NetworkTransport, transport(c))
+	if c.VLAN != 0 {
+		num(semconv.NetworkVLANID, int64(c.VLAN))
+	}
+	if c.TunnelType != "" {
+		str(semconv.TunnelType, c.TunnelType)
+		num(semconv.TunnelID, int64(c.TunnelID))
+	}
+	if c.FlowID != 0 {
+		str(semconv.FlowID, string(hop.Key(c.FlowID).Hex(nil)))
+	}
+	if !c.A.IsValid() && !c.B.IsValid() {
+		return pl
+	}
+	client, server := c.A, c.B
+	if d, ok := c.ClientDir(); ok && d == stream.FromB {
+		client, server = server, client
+	}
+	local, peer := client, server
+	if pl.point.OfServer() {
+		local, peer = server, client
+	}
+	if c.Family == stream.IPv6 {
+		str(semconv.NetworkType, "ipv6")
+	} else {
+		str(semconv.NetworkType, "ipv4")
+	}
+	end := func(addr, port string, at netip.AddrPort) {
+		if !at.IsValid() {
+			return
+		}
+		str(addr, at.Addr().String())
+		num(port, int64(at.Port()))
+	}
+	end(semconv.NetworkLocalAddress, semconv.NetworkLocalPort, local)
+	end(semconv.NetworkPeerAddress, semconv.NetworkPeerPort, peer)
+	end(semconv.ClientAddress, semconv.ClientPort, client)
+	end(semconv.ServerAddress, semconv.ServerPort, server)
+	pl.ends = 2
+	return pl
+}
+
+func transport(c *stream.Conn) string {
+	switch {
+	case c.Family == stream.Unix:
+		return "unix"
+	case c.Transport == l7.UDP:
+		return "udp"
+	}
+	return "tcp"
+}
+
+// portNumber is s as a port, 0 if it is none.
+func portNumber(s string) int64 {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int64(n)
+}
