@@ -1,0 +1,38 @@
+//go:build linux || !linux
+
+package kernel
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrUnsupported: only Linux has BPF.
+var ErrUnsupported = errors.New("kernel: socket capture needs Linux")
+
+// Capture is a running capture; there is none here.
+type Capture struct{}
+
+// Start says that there is none.
+func Start(Config) (*Capture, error) { return nil, ErrUnsupported }
+
+// Run returns at once.
+func (*Capture) Run(context.Context, func(raw []byte)) error { return ErrUnsupported }
+
+// Mute does nothing.
+func (*Capture) Mute(uint64) {}
+
+// Announce does nothing.
+func (*Capture) Announce(uint64) {}
+
+// Raise does nothing.
+func (*Capture) Raise(uint64) {}
+
+// Hooks is empty.
+func (*Capture) Hooks() []Hook { return nil }
+
+// Stats is empty.
+func (*Capture) Stats() Stats { return Stats{} }
+
+// Close does nothing.
+func (*Capture) Close() error { return nil }
