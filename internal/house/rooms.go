@@ -29,7 +29,7 @@ func rooms() []Room {
 		{Path: "internal/l7/l7test", Doors: []string{l7, stream, session, list}},
 		{Path: l7Each, Doors: []string{l7}},
 		{Path: session, Doors: []string{stream, l7}},
-		{Path: cause, Doors: []string{event, session, stream}},
+		{Path: cause, Doors: []string{event, session, stream, hop, l7}},
 		{Path: who},
 		{Path: hop},
 		{Path: semconv},

@@ -98,6 +98,8 @@ func (b *Builder) resource(m pcommon.Map, c *stream.Conn, k groupKey) {
 		put(semconv.ProcessRuntimeName, p.Runtime)
 		put(semconv.ContainerID, p.Container)
 		put(semconv.K8SPodUID, p.PodUID)
+		put(semconv.K8SPodName, p.Pod)
+		put(semconv.K8SNamespaceName, p.PodNamespace)
 	case c.Source == stream.Packets:
 		put(semconv.ServiceName, first(c.Interface, unknownService))
 		put(semconv.ServiceNameSource, "interface")

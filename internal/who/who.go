@@ -19,7 +19,8 @@ type Process struct {
 	Instance  string
 
 	Container string // 64 hex digits
-	PodUID    string
+	// Of a Kubernetes pod.
+	PodUID, Pod, PodNamespace string
 	// Extra are further attributes that the process's environment declares
 	// (OTEL_RESOURCE_ATTRIBUTES), key, value, key, value ...
 	Extra []string
