@@ -40,13 +40,32 @@ func (t *Text) Join(parts ...string) string {
 }
 
 // Build hands out up to n bytes for f to fill; f returns how many it used.
+// What f leaves goes back, unless f took from t itself.
 func (t *Text) Build(n int, f func(dst []byte) int) string {
-	d := t.take(n)
-	used := f(d)
+	if n <= 0 {
+		f(nil)
+		return ""
+	}
+	if n > textChunk/4 {
+		d := make([]byte, n)
+		if n = f(d); n <= 0 {
+			return ""
+		}
+		return unsafe.String(&d[0], n)
+	}
+	if n > len(t.free) {
+		t.free = make([]byte, textChunk)
+	}
+	had := t.free
+	t.free = had[n:]
+	used := f(had[:n:n])
+	if len(t.free) > 0 && &t.free[0] == &had[n] {
+		t.free = had[max(used, 0):]
+	}
 	if used <= 0 {
 		return ""
 	}
-	return unsafe.String(&d[0], used)
+	return unsafe.String(&had[0], used)
 }
 
 func (t *Text) take(n int) []byte {
