@@ -193,6 +193,7 @@ func Get(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.Close = true // or a server waits for our idle connection when it stops
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err

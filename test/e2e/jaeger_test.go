@@ -1,0 +1,202 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+
+	"github.com/hopscope/hopscope/test/rig"
+)
+
+// JaegerEnv names a Jaeger v2 program; make test-e2e builds one and sets it.
+const JaegerEnv = "HOPSCOPE_JAEGER"
+
+const jaegerConfig = `
+service:
+  extensions: [jaeger_storage, jaeger_query]
+  pipelines:
+    traces: {receivers: [otlp], exporters: [jaeger_storage_exporter]}
+  telemetry: {metrics: {level: none}}
+extensions:
+  jaeger_query:
+    storage: {traces: memory}
+    http: {endpoint: 127.0.0.1:%[1]d}
+    grpc: {endpoint: 127.0.0.1:%[2]d}
+  jaeger_storage: {backends: {memory: {memory: {max_traces: 10000}}}}
+receivers:
+  otlp: {protocols: {grpc: {endpoint: 127.0.0.1:%[3]d}}}
+exporters:
+  jaeger_storage_exporter: {trace_storage: memory}
+`
+
+// jaeger starts a Jaeger and gives its query URL and its OTLP/gRPC address.
+func jaeger(t *testing.T) (query, otlp string) {
+	t.Helper()
+	bin := os.Getenv(JaegerEnv)
+	if bin == "" {
+		t.Skipf("%s is not set: make test-e2e builds Jaeger and sets it", JaegerEnv)
+	}
+	var ports [3]int
+	for i := range ports {
+		var err error
+		if ports[i], err = rig.Port(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := filepath.Join(t.TempDir(), "jaeger.yaml")
+	write(t, config, fmt.Sprintf(jaegerConfig, ports[0], ports[1], ports[2]))
+	p, err := rig.Start(bin, "--config", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Stop() })
+	query = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+	err = p.Until(30*time.Second, func() error {
+		if err := rig.Listens(ports[2]); err != nil {
+			return err
+		}
+		_, err := rig.Get(context.Background(), query+"/api/v3/services")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return query, fmt.Sprintf("127.0.0.1:%d", ports[2])
+}
+
+// TestJaeger sends a trace over OTLP through the jaeger example and asks it back
+// through Jaeger's query API: ids, parents, kinds, attributes and times survive.
+func TestJaeger(t *testing.T) {
+	bin := binary(t)
+	query, otlp := jaeger(t)
+	port, err := rig.Port()
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile(filepath.Join(root, "examples", "jaeger", "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := string(example)
+	if os.Geteuid() != 0 {
+		// Without privileges the ebpf receiver refuses to start; what is tested
+		// here is the way to Jaeger.
+		config = strings.Replace(config, "receivers: [ebpf, otlp]", "receivers: [otlp]", 1)
+	}
+	t.Setenv("JAEGER_OTLP", otlp)
+	t.Setenv("HOPSCOPE_OTLP_PORT", fmt.Sprint(port))
+	c, err := rig.StartCollector(bin, t.TempDir(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Stop() })
+
+	sent := twoSpans()
+	post(t, fmt.Sprintf("http://127.0.0.1:%d/v1/traces", port), sent)
+
+	client := sent.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+	var got ptrace.Traces
+	err = rig.Until(30*time.Second, func() error {
+		body, err := rig.Get(context.Background(), query+"/api/v3/traces/"+client.TraceID().String())
+		if err != nil {
+			return err
+		}
+		// The answer is OTLP JSON in an envelope.
+		var envelope struct{ Result json.RawMessage }
+		if err := json.Unmarshal(body, &envelope); err != nil {
+			return err
+		}
+		got, err = (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(envelope.Result)
+		if err == nil && got.SpanCount() < sent.SpanCount() {
+			err = fmt.Errorf("%d of %d spans", got.SpanCount(), sent.SpanCount())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, have := described(sent), described(got)
+	if len(have) != len(want) {
+		t.Fatalf("sent %d spans, Jaeger has %d", len(want), len(have))
+	}
+	for id, w := range want {
+		if have[id] != w {
+			t.Errorf("span %s\n sent %s\n has  %s", id, w, have[id])
+		}
+	}
+}
+
+// twoSpans is a client and a server span of one exchange, as our receiver makes
+// them, with ids of this moment.
+func twoSpans() ptrace.Traces {
+	now := time.Now()
+	var trace pcommon.TraceID
+	copy(trace[:], fmt.Appendf(nil, "%016x", now.UnixNano()))
+	td := ptrace.NewTraces()
+	var parent pcommon.SpanID
+	for i, service := range []string{"curl", "nginx"} {
+		rs := td.ResourceSpans().AppendEmpty()
+		rs.Resource().Attributes().PutStr("service.name", service)
+		rs.Resource().Attributes().PutInt("process.pid", int64(1000+i))
+		ss := rs.ScopeSpans().AppendEmpty()
+		ss.Scope().SetName("hopscope/ebpf")
+		span := ss.Spans().AppendEmpty()
+		span.SetTraceID(trace)
+		span.SetSpanID(pcommon.SpanID{1, 2, 3, 4, 5, 6, 7, byte(1 + i)})
+		span.SetParentSpanID(parent)
+		parent = span.SpanID()
+		span.SetName("GET")
+		span.SetKind(ptrace.SpanKindClient - ptrace.SpanKind(i))
+		span.SetStartTimestamp(pcommon.NewTimestampFromTime(now.Add(time.Duration(i) * time.Millisecond)))
+		span.SetEndTimestamp(pcommon.NewTimestampFromTime(now.Add(time.Duration(10-i) * time.Millisecond)))
+		span.Attributes().PutStr("url.path", "/orders/12")
+		span.Attributes().PutInt("http.response.status_code", 503)
+		span.Attributes().PutStr("hopscope.exchange.xid", "0123456789abcdef")
+		span.Status().SetCode(ptrace.StatusCodeError)
+	}
+	return td
+}
+
+// described maps a span's id to what must survive the way.
+func described(td ptrace.Traces) map[string]string {
+	out := map[string]string{}
+	for _, rs := range td.ResourceSpans().All() {
+		service, _ := rs.Resource().Attributes().Get("service.name")
+		for _, ss := range rs.ScopeSpans().All() {
+			for _, s := range ss.Spans().All() {
+				attrs, _ := json.Marshal(s.Attributes().AsRaw())
+				out[s.SpanID().String()] = fmt.Sprintf("%s %s %s %s parent %q %d-%d %s %s", service.Str(), ss.Scope().Name(),
+					s.Name(), s.Kind(), s.ParentSpanID(), s.StartTimestamp(), s.EndTimestamp(), s.Status().Code(), attrs)
+			}
+		}
+	}
+	return out
+}
+
+func post(t *testing.T, url string, td ptrace.Traces) {
+	t.Helper()
+	body, err := ptraceotlp.NewExportRequestFromTraces(td).MarshalProto()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(url, "application/x-protobuf", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		t.Fatalf("POST %s: %s: %s", url, resp.Status, text)
+	}
+}
