@@ -6,6 +6,8 @@ SHELL := /usr/bin/env bash
 MANIFEST ?= builder-config.yaml
 # What `make run` runs.
 CONFIG ?= examples/standalone/config.yaml
+# More for `make bench`, as "-rounds 3 -time 5s -only nginx".
+BENCH ?=
 # How long each fuzz target runs.
 FUZZTIME ?= 60s
 
@@ -36,7 +38,7 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 
 .PHONY: bench
 bench: build ## cost per stage, and as root: what tracing costs nginx and Redis
-	@scripts/bench.sh
+	@scripts/bench.sh $(BENCH)
 
 .PHONY: generate
 generate: ## regenerate what is committed: BPF objects, metadata, golden files

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# One table: what each stage costs, and as root what tracing costs nginx and Redis.
+# Arguments go to test/bench (-rounds 5 -time 10s -only nginx ...).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/deps.sh bench
+HOPSCOPE_BIN=$PWD/bin/hopscope go run ./test/bench "$@"

@@ -1,0 +1,183 @@
+// Command bench measures what Hopscope costs and prints one table: what each
+// stage takes per event (Go benchmarks on recorded events), and, as root, what
+// nginx and Redis lose while they are traced. Rounds with and without the
+// collector alternate, since a machine's speed drifts; medians are reported.
+//
+// make bench runs it; every figure in docs/performance.md is from it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hopscope/hopscope/test/rig"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	rounds int
+	time   time.Duration
+	conns  int
+	rate   float64
+	only   string
+	config string
+	stages bool
+	live   bool
+}
+
+func run(ctx context.Context) error {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 5, "pairs of rounds, without and with the collector")
+	flag.DurationVar(&o.time, "time", 10*time.Second, "length of a round")
+	flag.IntVar(&o.conns, "conns", 16, "connections")
+	flag.Float64Var(&o.rate, "rate", 5000, "requests per second of the paced work")
+	flag.StringVar(&o.only, "only", "", "comma-separated names of the works to run; all if empty")
+	flag.StringVar(&o.config, "config", "", "collector configuration instead of the built-in one (sockets captured, nop exporter)")
+	flag.BoolVar(&o.stages, "stages", true, "run the Go benchmarks")
+	flag.BoolVar(&o.live, "live", true, "measure nginx and Redis")
+	flag.Parse()
+
+	machine()
+	if o.stages {
+		if err := stages(ctx); err != nil {
+			return err
+		}
+	}
+	if !o.live {
+		return nil
+	}
+	if os.Geteuid() != 0 {
+		fmt.Println("\nWithout root no BPF program can be loaded: what tracing costs nginx and Redis is not measured.")
+		return nil
+	}
+	bin, err := rig.Binary()
+	if err != nil {
+		return err
+	}
+	return live(ctx, bin, o)
+}
+
+// machine names what the figures were measured on.
+func machine() {
+	cpu := "unknown CPU"
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				cpu = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	var uts syscall.Utsname
+	kernel := "unknown"
+	if syscall.Uname(&uts) == nil {
+		var b []byte
+		for _, c := range uts.Release {
+			if c == 0 {
+				break
+			}
+			b = append(b, byte(c))
+		}
+		kernel = string(b)
+	}
+	fmt.Printf("%s: %d CPUs, %s, Linux %s, %s\n", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), cpu, kernel, runtime.Version())
+}
+
+// live measures each work.
+func live(ctx context.Context, bin string, o options) error {
+	config := defaultConfig
+	if o.config != "" {
+		b, err := os.ReadFile(o.config)
+		if err != nil {
+			return err
+		}
+		config = string(b)
+	}
+	fmt.Printf("\nLive: medians of %d pairs of %v rounds, %d connections; both ends are on this host and captured.\n", o.rounds, o.time, o.conns)
+	fmt.Println(liveHeader)
+	for _, w := range works(o) {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), w.name) {
+			continue
+		}
+		if err := rig.Missing(w.needs...); err != nil {
+			fmt.Printf("| %s | not measured: %v |\n", w.name, err)
+			continue
+		}
+		dir, err := os.MkdirTemp("", "hopscope-bench-")
+		if err != nil {
+			return err
+		}
+		pairs, err := measure(ctx, w, bin, config, dir, o)
+		os.RemoveAll(dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		fmt.Println(liveRow(w.name, pairs))
+	}
+	return nil
+}
+
+// pair is one round without the collector and one with it.
+type pair struct{ without, with round }
+
+// measure runs a work's rounds against one server.
+func measure(ctx context.Context, w work, bin, config, dir string, o options) ([]pair, error) {
+	server, err := w.start(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer server.Stop()
+	load, err := w.prepare(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	// Warm: caches, frequency, the server's own memory.
+	if _, err := once(ctx, load, server, nil, min(o.time, 2*time.Second)); err != nil {
+		return nil, err
+	}
+	var pairs []pair
+	for i := range o.rounds {
+		var p pair
+		if p.without, err = once(ctx, load, server, nil, o.time); err != nil {
+			return nil, err
+		}
+		if p.with, err = traced(ctx, load, server, bin, config, filepath.Join(dir, fmt.Sprint(i)), o.time); err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, p)
+		fmt.Fprintf(os.Stderr, "%s %d/%d: %.0f/s without, %.0f/s with\n", w.name, i+1, o.rounds, p.without.rate(), p.with.rate())
+	}
+	return pairs, nil
+}
+
+func traced(ctx context.Context, load loadFunc, server *rig.Server, bin, config, dir string, d time.Duration) (round, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return round{}, err
+	}
+	c, err := rig.StartCollector(bin, dir, config)
+	if err != nil {
+		return round{}, err
+	}
+	// Starting is not what is measured: let it read /proc and settle.
+	time.Sleep(time.Second)
+	r, err := once(ctx, load, server, c, d)
+	return r, errors.Join(err, c.Stop())
+}

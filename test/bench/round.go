@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/hopscope/hopscope/test/rig"
+)
+
+// defaultConfig captures this host's sockets and throws the spans away: what is
+// measured is making them.
+const defaultConfig = `
+receivers:
+  ebpf:
+    sockets:
+      mode: auto
+exporters:
+  nop: {}
+service:
+  pipelines:
+    traces: {receivers: [ebpf], exporters: [nop]}
+  telemetry: {logs: {level: warn}}
+`
+
+// accepted counts the spans that the receiver handed on.
+const accepted = "otelcol_receiver_accepted_spans"
+
+// settle is how long after a round the collector may still work on it; its CPU
+// time and its spans are read after that.
+const settle = 1500 * time.Millisecond
+
+// sample is what a load generator says about its round.
+type sample struct {
+	requests, failed float64
+	took             time.Duration
+	p50, p99         time.Duration
+}
+
+func (s sample) rate() float64 { return s.requests / s.took.Seconds() }
+
+// loadFunc puts load on a server for about a time.
+type loadFunc func(ctx context.Context, d time.Duration) (sample, error)
+
+// round is one round's figures.
+type round struct {
+	sample
+	serverCPU, collectorCPU time.Duration
+	wall                    time.Duration // that collectorCPU was used in
+	rss                     uint64        // highest
+	spans                   float64
+}
+
+func once(ctx context.Context, load loadFunc, server *rig.Server, c *rig.Collector, d time.Duration) (round, error) {
+	var r round
+	before, err := use(server, c)
+	if err != nil {
+		return r, err
+	}
+	begin := time.Now()
+	if r.sample, err = load(ctx, d); err != nil {
+		return r, err
+	}
+	if c != nil {
+		time.Sleep(settle)
+	}
+	r.wall = time.Since(begin)
+	after, err := use(server, c)
+	if err != nil {
+		return r, err
+	}
+	r.serverCPU = after.server - before.server
+	r.collectorCPU = after.collector - before.collector
+	r.spans = after.spans - before.spans
+	if c != nil {
+		_, r.rss, err = rig.RSS(c.PID())
+	}
+	return r, err
+}
+
+// used is what has been used and made so far.
+type used struct {
+	server, collector time.Duration
+	spans             float64
+}
+
+func use(server *rig.Server, c *rig.Collector) (u used, err error) {
+	if u.server, err = rig.CPU(server.PIDs()...); err != nil || c == nil {
+		return u, err
+	}
+	if u.spans, err = c.Sum(accepted, `receiver="ebpf"`); err != nil {
+		return u, err
+	}
+	u.collector, err = rig.CPU(c.PID())
+	return u, err
+}
