@@ -12,17 +12,17 @@ type half struct {
 	// waits for.
 	known, expected, fromSYN bool
 	// seen: this end's segments are captured at all.
-	seen bool
-	hasFin, ended            bool
-	base                     uint32
-	next                     uint64 // all before it is passed on
-	top                      uint64 // highest position seen
-	acked                    uint64 // the other end has got all before it
-	fin                      uint64 // where the stream ends, if hasFin
-	time                     int64  // of the last chunk: time does not go back
-	strange                  int
-	queue                    []heldSegment // sorted by position, disjoint
-	head                     int           // queue[:head] is gone
+	seen          bool
+	hasFin, ended bool
+	base          uint32
+	next          uint64 // all before it is passed on
+	top           uint64 // highest position seen
+	acked         uint64 // the other end has got all before it
+	fin           uint64 // where the stream ends, if hasFin
+	time          int64  // of the last chunk: time does not go back
+	strange       int
+	queue         []heldSegment // sorted by position, disjoint
+	head          int           // queue[:head] is gone
 }
 
 // heldSegment waits for bytes before it, or for bytes of the other end that it

@@ -126,7 +126,7 @@ func TestAssembler(t *testing.T) {
 	}{
 		"in order": {with(handshake(), seg(FromA, 3*ms, ack, c(0), s(0), "hello"), seg(FromB, 4*ms, ack, s(0), c(5), "world"),
 			seg(FromA, 5*ms, fin, c(5), s(5), ""), seg(FromB, 6*ms, fin, s(5), c(6), "")), "hello", "world", 1, nil},
-		"out of order": {with(handshake(), seg(FromA, 4*ms, ack, c(3), s(0), "lo"), seg(FromA, 5*ms, ack, c(0), s(0), "hel")), "hello", "", 0, nil},
+		"out of order":              {with(handshake(), seg(FromA, 4*ms, ack, c(3), s(0), "lo"), seg(FromA, 5*ms, ack, c(0), s(0), "hel")), "hello", "", 0, nil},
 		"retransmit, other content": {with(handshake(), seg(FromA, 4*ms, ack, c(0), s(0), "hel"), seg(FromA, 5*ms, ack, c(0), s(0), "XXXlo")), "hello", "", 0, nil},
 		"overlap in the queue": {with(handshake(), seg(FromA, 4*ms, ack, c(3), s(0), "lo"), seg(FromA, 4*ms, ack, c(1), s(0), "elXX wor"),
 			seg(FromA, 5*ms, ack, c(0), s(0), "h")), "hello wor", "", 0, nil},
@@ -161,9 +161,9 @@ func TestAssembler(t *testing.T) {
 				}
 			}},
 		"SYN after its answer": {[]packet.Segment{handshake()[1], handshake()[0], handshake()[2], seg(FromA, 3*ms, ack, c(0), s(0), "hello")}, "hello", "", 0, nil},
-		"fast open": {[]packet.Segment{seg(FromA, 0, syn, cISN, 0, "hello"), seg(FromB, ms, syn|ack, sISN, cISN+6, ""), seg(FromA, 2*ms, ack, c(5), s(0), "!")}, "hello!", "", 0, nil},
-		"port reuse": {with(handshake(), seg(FromA, 3*ms, ack, c(0), s(0), "hello"), seg(FromA, sec, syn, 77, 0, "")), "hello", "", 1, nil},
-		"SYN twice":  {with(handshake()[:1], with(handshake(), seg(FromA, 3*ms, ack, c(0), s(0), "hello"))...), "hello", "", 0, nil},
+		"fast open":            {[]packet.Segment{seg(FromA, 0, syn, cISN, 0, "hello"), seg(FromB, ms, syn|ack, sISN, cISN+6, ""), seg(FromA, 2*ms, ack, c(5), s(0), "!")}, "hello!", "", 0, nil},
+		"port reuse":           {with(handshake(), seg(FromA, 3*ms, ack, c(0), s(0), "hello"), seg(FromA, sec, syn, 77, 0, "")), "hello", "", 1, nil},
+		"SYN twice":            {with(handshake()[:1], with(handshake(), seg(FromA, 3*ms, ack, c(0), s(0), "hello"))...), "hello", "", 0, nil},
 		"reset": {with(handshake(), seg(FromA, 3*ms, ack, c(0), s(0), "hello"), seg(FromB, 4*ms, rst, s(0), 0, ""), seg(FromB, 10*ms, ack, s(0), c(5), "late"),
 			seg(FromA, sec, ack, c(5), s(0), "gone")), "hello", "late", 1, nil},
 		"reset from elsewhere": {with(handshake(), seg(FromA, 3*ms, ack, c(0), s(0), "hello"), seg(FromB, 4*ms, rst, s(0x40000000), 0, ""),
