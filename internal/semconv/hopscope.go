@@ -82,6 +82,13 @@ const (
 	HTTPForwardedFor = "hopscope.http.forwarded_for"
 	DBAffectedRows   = "hopscope.db.affected_rows"
 
+	MessagingCompression   = "hopscope.messaging.compression"
+	MessagingDestinationID = "hopscope.messaging.destination.id"
+	MessagingQoS           = "hopscope.messaging.qos"
+	MessagingRedelivered   = "hopscope.messaging.redelivered"
+	MessagingReplyTo       = "hopscope.messaging.reply_to"
+	RPCSerialization       = "hopscope.rpc.serialization"
+
 	PayloadRequest  = "hopscope.payload.request"
 	PayloadResponse = "hopscope.payload.response"
 )

@@ -141,10 +141,50 @@ func detect(b []byte) l7.Verdict {
 	case len(h.client) == 0 && (h.corr > 1<<16 || h.version == 0 && h.key == 0):
 		return l7.No
 	}
+	if h.key == produce && h.version <= apis[produce].max {
+		if v := plausibleProduce(h); v != l7.Request {
+			return v
+		}
+	}
 	if next := int(h.size) + 4; len(b) >= next+4 {
 		if _, ok := readHead(b[next:]); !ok {
 			return l7.No
 		}
+	}
+	return l7.Request
+}
+
+// plausibleProduce looks into the body: an answer with a small correlation id
+// looks like the header of a Produce, with the topic as the client's id.
+func plausibleProduce(h head) l7.Verdict {
+	w := walk{c: l7.Cursor{B: h.body}, version: h.version, flexible: h.version >= apis[produce].flexible}
+	w.tags()
+	if h.version >= 3 {
+		w.text()
+	}
+	acks, timeout := int16(w.c.U16()), int32(w.c.U32())
+	n := w.count()
+	switch {
+	case w.stopped:
+		return l7.No
+	case w.c.Short():
+		return l7.More
+	case acks < -1 || acks > 1 || timeout < 0 || timeout > 1<<24 || n < 1 || n > 1<<16:
+		return l7.No
+	case h.version >= 13:
+		return l7.Request
+	}
+	name := w.text()
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return l7.No
+		}
+	}
+	switch {
+	case w.stopped || (!w.c.Short() && len(name) == 0):
+		return l7.No
+	case w.c.Short():
+		return l7.More
 	}
 	return l7.Request
 }
@@ -239,7 +279,7 @@ func (w *walk) describe(m *l7.Message) {
 		m.Target = m.Text.Copy(w.topic)
 		m.Route = m.Target
 	} else if len(w.topicID) == 16 && string(w.topicID) != "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" {
-		m.Add("hopscope.kafka.topic_id", uuidText(m.Text, w.topicID))
+		m.Add("hopscope.messaging.destination.id", uuidText(m.Text, w.topicID))
 	}
 	if w.hasPart {
 		m.Add("messaging.destination.partition.id", decimal(m.Text, int64(w.partition)))

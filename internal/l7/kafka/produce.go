@@ -58,7 +58,7 @@ func (r *batches) describe(m *l7.Message, whole bool) {
 		}
 	}
 	if int(r.codec) < len(codecs) && r.codec != 0 {
-		m.Add("hopscope.kafka.compression", codecs[r.codec])
+		m.Add("hopscope.messaging.compression", codecs[r.codec])
 	}
 }
 
