@@ -1,6 +1,9 @@
 package table
 
-import "github.com/hopscope/hopscope/internal/hop"
+import (
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/skew"
+)
 
 // slack is how far an app span may stick out of the hop that carried its
 // request: SDKs stop their clocks a little before or after the socket does.
@@ -12,24 +15,40 @@ const (
 // Decide says what becomes of n, with all that is known now. A trace id, once
 // given, stays.
 func (t *Table) Decide(n *Node) Decision {
-	n.done = true
 	if n.App() {
 		return t.decideApp(n)
 	}
 	x := n.ex
+	if n.dropped = t.gone(x, n); n.dropped {
+		n.done = true
+		return Decision{Drop: true}
+	}
+	var folded []*Node
+	if t.cfg.Fold && n.Point.Process() {
+		for _, h := range x.hops {
+			if t.gone(x, h) && h.Host == n.Host {
+				h.dropped = true
+				folded = append(folded, h)
+			}
+		}
+	}
+	n.done = true
 	i := x.indexOf(n)
-	d := Decision{Span: x.id(i)}
-	d.Trace, d.Provisional = t.traceOf(n)
-	if i > 0 {
-		d.Parent = x.id(i - 1)
+	d := Decision{Span: t.id(x, i), Folded: folded}
+	g := n.group.find()
+	d.Trace, d.Provisional = t.groupTrace(g, x)
+	if g.app == (TraceID{}) {
+		g.own, g.decided, g.exchanges = d.Trace, true, nil
+	}
+	if p := t.outer(x, i); p >= 0 {
+		d.Parent = t.id(x, p)
 	} else {
 		d.Parent = t.parentOf(n, x, &d)
 	}
 	if d.Parent == d.Span {
 		d.Parent = 0
 	}
-	if i+1 < len(x.hops) {
-		m := x.hops[i+1]
+	if m := t.inner(x, i); m != nil {
 		d.HasAdded = true
 		if d.Added = (n.End - n.Start) - (m.End - m.Start); d.Added < 0 {
 			d.Added, d.Inconsistent = 0, true
@@ -42,32 +61,93 @@ func (t *Table) Decide(n *Node) Decision {
 			d.Parent = 0
 		}
 	}
+	if c := x.cause; c != nil && x.hops[0] == n && c.group.find() != g {
+		d.LinkTrace, _ = t.groupTrace(c.group.find(), c.ex)
+		d.LinkSpan = t.id(c.ex, c.ex.indexOf(c))
+		if d.Parent == d.LinkSpan {
+			d.Parent = 0
+		}
+	}
+	if t.cfg.Adjust && x.hops[0].Host != n.Host {
+		if o, ok := t.skew.Offset(x.hops[0].Host, n.Host); ok {
+			d.Shift = -o.Nanos
+		}
+	}
 	return d
 }
 
-// traceOf is the trace id of n's group.
-func (t *Table) traceOf(n *Node) (TraceID, bool) {
-	g := n.group.find()
+// gone reports whether n is folded into the process span of its host, or
+// dropped, rather than sent on.
+func (t *Table) gone(x *exchange, n *Node) bool {
+	switch {
+	case n.dropped:
+		return true
+	case n.Point.Process() || n.done && !n.dropped:
+		return false
+	case t.cfg.Drop:
+		return true
+	case t.cfg.Fold:
+		for _, h := range x.hops {
+			if h.Point.Process() && h.Host == n.Host && !h.done {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// outer is the hop before i that is sent on, -1 for none.
+func (t *Table) outer(x *exchange, i int) int {
+	for i--; i >= 0; i-- {
+		if !t.gone(x, x.hops[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// inner is the hop after i that is sent on.
+func (t *Table) inner(x *exchange, i int) *Node {
+	for i++; i < len(x.hops); i++ {
+		if !t.gone(x, x.hops[i]) {
+			return x.hops[i]
+		}
+	}
+	return nil
+}
+
+// id is the span id that hop i of x goes by: its own, but for the hop of the
+// client's host nearest the wire, whose id the server's host can know.
+func (t *Table) id(x *exchange, i int) hop.Key {
+	if x.lid != 0 && x.hops[i].Point.OfClient() {
+		w := -1
+		for j, h := range x.hops {
+			if h.Point.OfClient() && h.Host == x.hops[i].Host && !t.gone(x, h) {
+				w = j
+			}
+		}
+		if w == i && x.hops[i].Host == x.firstHost() {
+			return hop.Wire(x.lid)
+		}
+	}
+	return x.hops[i].Span
+}
+
+// groupTrace is the trace id of a group: an app's, else one made of its root.
+func (t *Table) groupTrace(g *group, x *exchange) (TraceID, bool) {
 	if g.app != (TraceID{}) {
 		return g.app, false
 	}
-	if !g.decided {
-		var root *exchange
-		for _, x := range g.exchanges {
-			if len(x.hops) == 0 {
-				continue
-			}
-			if root == nil || before(x, root) {
-				root = x
-			}
-		}
-		if root == nil {
-			return n.Trace, n.Provisional
-		}
-		g.own, g.decided = TraceID(hop.TraceID(root.root())), true
-		g.exchanges = nil
+	if g.decided || g.learned {
+		return g.own, true
 	}
-	return g.own, true
+	root := x
+	for _, o := range g.exchanges {
+		if len(o.hops) > 0 && before(o, root) {
+			root = o
+		}
+	}
+	return TraceID(hop.TraceID(root.root())), true
 }
 
 // before: a is nearer the root than b.
@@ -125,7 +205,7 @@ func (t *Table) parentOf(n *Node, x *exchange, d *Decision) hop.Key {
 	if s := t.serverSpan(in, x.cause); s != nil && s.Start <= n.Start+slackSameHost && n.End <= s.End+slackSameHost {
 		return s.Span
 	}
-	return in.id(in.indexOf(x.cause))
+	return t.id(in, in.indexOf(x.cause))
 }
 
 // carriedParent is the app span that sent the request of x.
@@ -135,7 +215,7 @@ func (t *Table) carriedParent(n *Node, x *exchange) hop.Key {
 	}
 	// The callee's own id was carried: its parent is the caller's.
 	if s := t.apps[x.carried]; s != nil {
-		return s.Parent
+		return s.parent()
 	}
 	return 0
 }
@@ -221,15 +301,15 @@ func (t *Table) serverSpan(x *exchange, at *Node) *Node {
 // the same trace that is there.
 func (t *Table) decideApp(n *Node) Decision {
 	d := Decision{Trace: n.Trace, Span: n.Span, Parent: n.Parent}
-	if !t.reparent || !n.Server {
+	if !t.cfg.Reparent || !n.Server {
 		return d
 	}
-	key := pair{n.Trace, n.Parent}
+	key := pair{n.Trace, n.parent()}
 	own := t.carriers[pair{n.Trace, n.Span}]
 	if own != nil && len(own.exchanges) > 0 && own.exchanges[0].own {
 		key = pair{n.Trace, n.Span}
 	} else if n.Parent == 0 {
-		return d
+		return t.decideRoot(n, d)
 	}
 	c := t.carriers[key]
 	if c == nil {
@@ -261,8 +341,54 @@ func (t *Table) decideApp(n *Node) Decision {
 	if best == nil {
 		return d
 	}
-	if p := best.id(len(best.hops) - 1); p != n.Span && p != n.Parent {
-		d.Original, d.Parent = n.Parent, p
+	i := len(best.hops) - 1
+	if t.gone(best, best.hops[i]) {
+		i = t.outer(best, i)
+	}
+	if i < 0 {
+		return d
+	}
+	if p := t.id(best, i); p != n.Span && p != n.Parent {
+		d.Original, d.Parent = n.parent(), p
 	}
 	return d
 }
+
+// decideRoot: a server span without a parent was called by somebody who sent no
+// ids. If exactly one inbound hop of its process and trace contains it, that is
+// who.
+func (t *Table) decideRoot(n *Node, d Decision) Decision {
+	var best *Node
+	for _, h := range n.group.find().inbound {
+		if h.ex.carried == (pair{}) && sameProcess(h, n) && h.Start <= n.Start+slackSameHost && n.End <= h.End+slackSameHost {
+			if best != nil {
+				t.stats.Ambiguous++
+				return d
+			}
+			best = h
+		}
+	}
+	if best != nil {
+		d.Parent = t.id(best.ex, best.ex.indexOf(best))
+		d.Rooted = true
+	}
+	return d
+}
+
+// observeSkew takes a cross-host exchange as a sample of two clocks.
+func (t *Table) observeSkew(x *exchange) {
+	var c, s *Node
+	for _, h := range x.hops {
+		if h.Point.OfClient() {
+			c = h // the last one: nearest the wire
+		} else if h.Point.OfServer() && s == nil {
+			s = h
+		}
+	}
+	if c != nil && s != nil && c.Host != 0 && s.Host != 0 && c.Host != s.Host {
+		t.skew.Sample(c.Host, s.Host, c.Start, c.End, s.Start, s.End)
+	}
+}
+
+// Skews are the clock offsets known.
+func (t *Table) Skews() []skew.Pair { return t.skew.Pairs() }

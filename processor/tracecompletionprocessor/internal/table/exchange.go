@@ -122,27 +122,12 @@ func compareHops(a, b *Node) int {
 	return 0
 }
 
-// wire is the hop of the client's host nearest the wire, which takes the
-// reserved id; -1 if there is none.
-func (x *exchange) wire() int {
-	if x.lid == 0 {
-		return -1
+// firstHost is the host of the client's side; 0 if nobody saw that side.
+func (x *exchange) firstHost() uint32 {
+	if len(x.hops) > 0 && x.hops[0].Point.OfClient() {
+		return x.hops[0].Host
 	}
-	w := -1
-	for i, n := range x.hops {
-		if n.Point.OfClient() && (w < 0 || n.Host == x.hops[0].Host) {
-			w = i
-		}
-	}
-	return w
-}
-
-// id is the span id that hop i of x goes by.
-func (x *exchange) id(i int) hop.Key {
-	if i == x.wire() {
-		return hop.Wire(x.lid)
-	}
-	return x.hops[i].Span
+	return 0
 }
 
 func (x *exchange) indexOf(n *Node) int {

@@ -22,10 +22,19 @@ type group struct {
 	// own is the trace id once it is decided without an app's.
 	own     TraceID
 	decided bool
+	// learned: own came from the link table and may still be overruled by a
+	// nearer root.
+	learned bool
+	// ids are the trace ids that lead here; gone counts the spans forgotten.
+	ids  []TraceID
+	gone int
 	// exchanges are the members, for finding the root.
 	exchanges []*exchange
 	// clients are the client app spans, for finding who made a call.
 	clients []*Node
+	// inbound are the server process hops, for finding what a server span
+	// without a parent was called by.
+	inbound []*Node
 }
 
 func (g *group) find() *group {
@@ -69,12 +78,17 @@ func (t *Table) join(a, b *group) bool {
 	if room := maxClients - len(a.clients); room > 0 {
 		a.clients = append(a.clients, b.clients[:min(room, len(b.clients))]...)
 	}
-	b.clients = nil
+	if room := maxClients - len(a.inbound); room > 0 {
+		a.inbound = append(a.inbound, b.inbound[:min(room, len(b.inbound))]...)
+	}
+	b.clients, b.inbound = nil, nil
 	if a.app == none {
 		a.app = b.app
 	}
-	if !a.decided && b.decided {
-		a.decided, a.own = true, b.own
+	if !a.decided && (b.decided || b.learned && !a.learned) {
+		a.decided, a.learned, a.own = b.decided, b.learned, b.own
 	}
+	a.ids, b.ids = append(a.ids, b.ids...), nil
+	a.gone += b.gone
 	return true
 }

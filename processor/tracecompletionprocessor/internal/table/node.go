@@ -32,6 +32,10 @@ type Node struct {
 	Process uint32 // host and pid, or the service instance
 	Service uint32
 
+	// Original is the parent that an app span had before it was joined, if it
+	// was.
+	Original hop.Key
+
 	// XID and LID are the exchange keys of a hop.
 	XID, LID hop.Key
 
@@ -60,10 +64,19 @@ type Node struct {
 	ex      *exchange
 	group   *group
 	done    bool // decided and sent on
+	dropped bool
 }
 
 // App reports whether n was made by an APM agent or SDK.
 func (n *Node) App() bool { return n.Point == hop.Unknown }
+
+// parent is what an app span itself named as its parent.
+func (n *Node) parent() hop.Key {
+	if n.Original != 0 {
+		return n.Original
+	}
+	return n.Parent
+}
 
 // Decision is what joining makes of a node.
 type Decision struct {
@@ -74,6 +87,14 @@ type Decision struct {
 	// Original is the parent that an app span named, if another one was put in
 	// its place.
 	Original hop.Key
+	// Rooted: an app span that named no parent got one.
+	Rooted bool
+	// Drop: the span is not sent on. Folded are the network hops that go into
+	// this process span instead of being spans. Shift is to be added to its
+	// times, ns.
+	Drop   bool
+	Folded []*Node
+	Shift  int64
 	// Added is what lies between this hop and the next one, ns; valid if
 	// HasAdded. Inconsistent: it came out negative and was set to zero.
 	Added        int64
@@ -100,7 +121,7 @@ const (
 )
 
 func (e Evidence) String() string {
-	return [...]string{"", "propagated ids", "x-request-id", "syscall_trace_id", "syscall_trace_id"}[e]
+	return [...]string{"", "propagated_ids", "x_request_id", "syscall_trace_id", "syscall_trace_id"}[e]
 }
 
 // Confidence is how sure a link of this evidence is.

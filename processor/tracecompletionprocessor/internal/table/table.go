@@ -1,7 +1,10 @@
 package table
 
 import (
+	"slices"
+
 	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/skew"
 )
 
 // Stats counts what the table did and what it refused. Cumulative.
@@ -34,9 +37,10 @@ type procKey struct {
 
 // Table holds nodes. It is not safe for concurrent use.
 type Table struct {
-	guards   Guards
-	reparent bool
-	stats    Stats
+	cfg    Config
+	guards Guards
+	stats  Stats
+	skew   *skew.Estimator
 
 	hops     map[hop.Key]*Node // by span id
 	apps     map[pair]*Node    // by trace and span id
@@ -59,10 +63,21 @@ type sides struct {
 // says nothing (a constant X-Request-ID).
 const maxShared = 64
 
-// New makes an empty table. reparent: app spans may get another parent.
-func New(g Guards, reparent bool) *Table {
+// Config is how joining is done.
+type Config struct {
+	Guards Guards
+	// Reparent: app spans may get another parent.
+	Reparent bool
+	// Fold: network hops go into the process span of their host. Drop: they go.
+	Fold, Drop bool
+	// Skew: clock offsets of hosts are estimated. Adjust: and corrected.
+	Skew, Adjust bool
+}
+
+// New makes an empty table.
+func New(c Config) *Table {
 	return &Table{
-		guards: g, reparent: reparent,
+		cfg: c, guards: c.Guards, skew: skew.New(),
 		hops: map[hop.Key]*Node{}, apps: map[pair]*Node{}, servers: map[pair]*Node{},
 		byLID: map[hop.Key]*exchange{}, byXID: map[hop.Key]*exchange{},
 		traces: map[TraceID]*group{}, carriers: map[pair]*carrier{},
@@ -95,8 +110,8 @@ func (t *Table) addApp(n *Node) bool {
 	}
 	t.apps[key] = n
 	n.group = t.trace(n.Trace, true, n)
-	if n.Server && n.Parent != 0 {
-		t.servers[pair{n.Trace, n.Parent}] = n
+	if p := n.parent(); n.Server && p != 0 {
+		t.servers[pair{n.Trace, p}] = n
 	}
 	if n.Client {
 		g := n.group.find()
@@ -140,6 +155,9 @@ func (t *Table) addHop(n *Node) bool {
 	if n.Trace != (TraceID{}) {
 		t.join(x.group, t.trace(n.Trace, !n.Provisional, nil))
 	}
+	if t.cfg.Skew {
+		t.observeSkew(x)
+	}
 	t.link(n)
 	for _, child := range t.waiting[n.Span] {
 		t.adopt(child, n)
@@ -152,7 +170,7 @@ func (t *Table) addHop(n *Node) bool {
 func (t *Table) trace(id TraceID, app bool, n *Node) *group {
 	g := t.traces[id]
 	if g == nil {
-		g = &group{first: 1<<63 - 1}
+		g = &group{first: 1<<63 - 1, ids: []TraceID{id}}
 		t.traces[id] = g
 	}
 	g = g.find()
@@ -171,6 +189,11 @@ func (t *Table) trace(id TraceID, app bool, n *Node) *group {
 func (t *Table) link(n *Node) {
 	if !n.Point.Process() {
 		return
+	}
+	if n.Point == hop.ServerProcess {
+		if g := n.group.find(); len(g.inbound) < maxClients {
+			g.inbound = append(g.inbound, n)
+		}
 	}
 	if n.Linked && n.Parent != 0 {
 		if p := t.hops[n.Parent]; p != nil {
@@ -210,15 +233,30 @@ func (t *Table) share(m map[procKey]*sides, n *Node, id uint64) {
 	if len(*list) < maxShared {
 		*list = append(*list, n)
 	}
-	// Whoever of the other side could be its counterpart is looked at when it is
-	// decided; for the trace id the two are one group as soon as they are sure.
-	if n.Point == hop.ServerProcess {
-		for _, o := range s.out {
-			t.tryLink(o)
-		}
-	} else {
-		t.tryLink(n)
+}
+
+// Settle looks, for nodes that are about to be decided, which exchanges of
+// their processes caused each other. It is done late, because a candidate that
+// is not there yet can make a link ambiguous.
+func (t *Table) Settle(n *Node) {
+	if n.ex == nil || !n.Point.Process() || n.Process == 0 {
+		return
 	}
+	if n.Point == hop.ClientProcess {
+		t.tryLink(n)
+		return
+	}
+	each := func(m map[procKey]*sides, id uint64) {
+		if s := m[procKey{n.Process, id}]; id != 0 && s != nil {
+			for _, o := range s.out {
+				t.tryLink(o)
+			}
+		}
+	}
+	each(t.request, n.RequestID)
+	each(t.request, n.ResponseID)
+	each(t.syscall, n.SyscallRequest)
+	each(t.syscall, n.SyscallResponse)
 }
 
 // tryLink joins the outbound exchange of n with the inbound one that its ids
@@ -289,16 +327,89 @@ func (t *Table) adopt(child, parent *Node) {
 	t.join(parent.group, child.group)
 }
 
+// Orphan reports whether n is the outermost hop here of an exchange whose
+// client side nobody here has seen, and that no header places.
+func (t *Table) Orphan(n *Node) bool {
+	return n.LID != 0 && n.ex != nil && n.Point.OfServer() && !n.ex.upstream && n.ex.carried == (pair{}) &&
+		n.ex.hops[0] == n
+}
+
 // Learn tells that the exchange of key lid belongs to trace id on the host of
-// its client, and that its client side exists there.
-func (t *Table) Learn(lid hop.Key, id TraceID, provisional bool) {
+// its client, and that its client side exists there. ok: its trace had an id of
+// our making until now, was, which id takes the place of.
+func (t *Table) Learn(lid hop.Key, id TraceID, provisional bool) (was TraceID, ok bool) {
 	x := t.byLID[lid]
 	if x == nil || id == (TraceID{}) {
-		return
+		return was, false
 	}
 	x.upstream = true
-	t.join(x.group, t.trace(id, !provisional, nil))
-	if g := x.group.find(); provisional && !g.decided && g.app == (TraceID{}) {
-		g.own, g.decided = id, true
+	g := x.group.find()
+	was, _ = t.groupTrace(g, x)
+	if provisional {
+		if g.app == (TraceID{}) {
+			g.own, g.learned = id, true
+		}
+	} else {
+		t.join(x.group, t.trace(id, true, nil))
 	}
+	return was, was != id && g.app == (TraceID{}) || was != id && !provisional
+}
+
+// Forget takes n out: nothing that comes later will find it.
+func (t *Table) Forget(n *Node) {
+	if n.App() {
+		if k := (pair{n.Trace, n.Span}); t.apps[k] == n {
+			delete(t.apps, k)
+		}
+		if k := (pair{n.Trace, n.parent()}); t.servers[k] == n {
+			delete(t.servers, k)
+		}
+		t.leave(n)
+		return
+	}
+	if t.hops[n.Span] == n {
+		delete(t.hops, n.Span)
+	}
+	delete(t.waiting, n.Span)
+	delete(t.waiting, n.Parent)
+	for _, id := range [...]uint64{n.RequestID, n.ResponseID} {
+		delete(t.request, procKey{n.Process, id})
+	}
+	for _, id := range [...]uint64{n.SyscallRequest, n.SyscallResponse} {
+		delete(t.syscall, procKey{n.Process, id})
+	}
+	x := n.ex
+	if x == nil {
+		return
+	}
+	if t.byLID[x.lid] == x {
+		delete(t.byLID, x.lid)
+	}
+	if t.byXID[x.xid] == x {
+		delete(t.byXID, x.xid)
+	}
+	if c := t.carriers[x.carried]; c != nil {
+		c.exchanges = slices.DeleteFunc(c.exchanges, func(o *exchange) bool { return o == x })
+		if len(c.exchanges) == 0 {
+			delete(t.carriers, x.carried)
+		}
+	}
+	t.leave(n)
+}
+
+// leave takes n out of its group's count; a trace without spans is forgotten.
+func (t *Table) leave(n *Node) {
+	if n.group == nil {
+		return
+	}
+	g := n.group.find()
+	if g.gone++; g.gone < g.spans {
+		return
+	}
+	for _, id := range g.ids {
+		if o := t.traces[id]; o != nil && o.find() == g {
+			delete(t.traces, id)
+		}
+	}
+	g.ids, g.exchanges, g.clients, g.inbound = nil, nil, nil, nil
 }
