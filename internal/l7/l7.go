@@ -130,6 +130,7 @@ var (
 // Protocol describes one protocol. It is a value without state.
 type Protocol struct {
 	Name      string    // network.protocol.name, and the key in the configuration
+	Folder    string    // below internal/l7, where it is not Name
 	Transport Transport // TCP, UDP or both
 	Ports     []uint16  // orders detection; never evidence
 	Pairing   Pairing

@@ -11,6 +11,7 @@ import (
 // network.protocol.name has it.
 var Protocol = &l7.Protocol{
 	Name:      "http",
+	Folder:    "http1",
 	Transport: l7.TCP,
 	Ports:     []uint16{80, 8080, 8000, 8081, 8888, 3000, 5000, 9090, 9200},
 	Pairing:   l7.InOrder,

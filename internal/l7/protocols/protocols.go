@@ -4,6 +4,7 @@ package protocols
 
 import (
 	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
 )
 
@@ -11,6 +12,7 @@ import (
 // signature first.
 func All() []*l7.Protocol {
 	return []*l7.Protocol{
+		http1.Protocol,
 		kafka.Protocol,
 	}
 }
