@@ -152,3 +152,8 @@ func (e *Event) open(b []byte) error {
 	e.Payload = b[openSize:]
 	return nil
 }
+
+// PeekGone reports whether a raw record tells that a connection is gone.
+func PeekGone(b []byte) bool {
+	return PeekKind(b) == KindClose && len(b) > HeadSize+20 && What(b[HeadSize+20]) == Gone
+}

@@ -32,8 +32,6 @@ type Config struct {
 	Filter Filter
 	// ExcludePids are not captured, besides this process.
 	ExcludePids []uint32
-
-	self bool // capture this process too: for tests, which are both ends
 }
 
 // Filter narrows capture. Lists of one kind are alternatives; kinds are

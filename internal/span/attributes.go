@@ -38,7 +38,7 @@ func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *resul
 			w.attr(&pl.attrs[len(pl.attrs)-1])
 		}
 	}
-	w.str(semconv.NetworkProtocolName, p.Name)
+	w.opt(semconv.NetworkProtocolName, p.Name)
 	w.opt(semconv.NetworkProtocolVersion, first(x.Req.Msg.Version, x.Resp.Msg.Version))
 	for i := range p.Attrs {
 		w.message(&p.Attrs[i])

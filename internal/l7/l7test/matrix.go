@@ -11,16 +11,12 @@ import (
 // runs in a package beside the protocols' folders.
 func DetectMatrix(t *testing.T, protocols []*l7.Protocol) {
 	for _, owner := range protocols {
-		folder := owner.Folder
-		if folder == "" {
-			folder = owner.Name
-		}
-		cases, err := Load(Dir(folder))
+		cases, err := Load(Dir(owner.Name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(cases) == 0 {
-			t.Errorf("%s: no cases in %s", owner.Name, Dir(folder))
+			t.Errorf("%s: no cases in %s", owner.Name, Dir(owner.Name))
 		}
 		for _, c := range cases {
 			if c.Midstream {

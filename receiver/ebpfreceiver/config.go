@@ -1,0 +1,348 @@
+package ebpfreceiver
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/hopscope/hopscope/internal/kernel"
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/l7/protocols"
+)
+
+// Config is what the `ebpf` section of the configuration may say.
+type Config struct {
+	// Sockets is capture in the kernel's socket layer.
+	Sockets SocketsConfig `mapstructure:"sockets"`
+	// Protocols switches protocols off, or binds them to ports, by name.
+	Protocols map[string]ProtocolConfig `mapstructure:"protocols"`
+	// Headers are those that mean something, besides the well-known ones.
+	Headers HeadersConfig `mapstructure:"headers"`
+	// Routes make names with few values of URL paths, before the built-in rules.
+	Routes []RouteConfig `mapstructure:"routes"`
+	// KeepLiterals leaves values in SQL statements, Redis commands and query
+	// strings as they are. They are where personal data lives.
+	KeepLiterals bool `mapstructure:"keep_literals"`
+	// SessionTimeout is how long a request waits for its answer; 0: 60 s, and
+	// 10 s over UDP.
+	SessionTimeout time.Duration `mapstructure:"session_timeout"`
+	// Payload keeps the heads of messages for plugins.
+	Payload PayloadConfig `mapstructure:"payload"`
+	// Unparsed makes spans of what no protocol knows.
+	Unparsed UnparsedConfig `mapstructure:"unparsed"`
+	// Process is what is told of processes.
+	Process ProcessConfig `mapstructure:"process"`
+	// Record writes what the kernel tells to a file.
+	Record RecordConfig `mapstructure:"record"`
+	// Workers is how many goroutines read connections, a process staying with
+	// one of them. 1: the one that reads the ring buffer, the cheapest.
+	Workers int `mapstructure:"workers"`
+	// MaxConnections is how many connections are remembered.
+	MaxConnections int `mapstructure:"max_connections"`
+	// Batch is how spans are handed on.
+	Batch BatchConfig `mapstructure:"batch"`
+
+	_ struct{}
+}
+
+// Modes of capture.
+const (
+	modeAuto = "auto"
+	modeOff  = "off"
+)
+
+// SocketsConfig is capture by BPF programs on the socket layer.
+type SocketsConfig struct {
+	// Mode is auto (what this kernel and our privileges give) or off.
+	Mode string `mapstructure:"mode"`
+	// MaxCapture is how many bytes of a message are kept.
+	MaxCapture int `mapstructure:"max_capture"`
+	// RingSize is the size of the ring buffer in bytes.
+	RingSize int `mapstructure:"ring_size"`
+	// UDP and Unix are the sockets besides TCP.
+	UDP  bool `mapstructure:"udp"`
+	Unix bool `mapstructure:"unix"`
+	// Hooks forces rows of the hook table; empty: the cheapest that work.
+	Hooks []string `mapstructure:"hooks"`
+	// Include narrows capture to sockets that fit every list that is not empty.
+	Include SelectConfig `mapstructure:"include"`
+	// Exclude leaves out sockets that fit any list.
+	Exclude ExcludeConfig `mapstructure:"exclude"`
+
+	_ struct{}
+}
+
+// SelectConfig selects sockets.
+type SelectConfig struct {
+	Ports      []uint16 `mapstructure:"ports"`
+	CIDRs      []string `mapstructure:"cidrs"`
+	Processes  []string `mapstructure:"processes"`
+	Cgroups    []string `mapstructure:"cgroups"`
+	Containers []string `mapstructure:"containers"`
+	NetNS      []uint32 `mapstructure:"netns"`
+
+	_ struct{}
+}
+
+// ExcludeConfig leaves sockets out.
+type ExcludeConfig struct {
+	Ports     []uint16 `mapstructure:"ports"`
+	CIDRs     []string `mapstructure:"cidrs"`
+	Processes []string `mapstructure:"processes"`
+	Cgroups   []string `mapstructure:"cgroups"`
+
+	_ struct{}
+}
+
+// ProtocolConfig is what is said of one protocol.
+type ProtocolConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// Ports are server ports on which this protocol is spoken and no other is
+	// looked for.
+	Ports []uint16 `mapstructure:"ports"`
+
+	_ struct{}
+}
+
+// HeadersConfig names headers.
+type HeadersConfig struct {
+	// TraceIDs carry a trace id of a format of your own.
+	TraceIDs []string `mapstructure:"trace_ids"`
+	// RequestIDs carry an id that a gateway gives to a request.
+	RequestIDs []string `mapstructure:"request_ids"`
+	// CaptureRequest and CaptureResponse become attributes.
+	CaptureRequest  []string `mapstructure:"capture_request"`
+	CaptureResponse []string `mapstructure:"capture_response"`
+
+	_ struct{}
+}
+
+// RouteConfig names the paths that match.
+type RouteConfig struct {
+	Match string `mapstructure:"match"`
+	Route string `mapstructure:"route"`
+
+	_ struct{}
+}
+
+// PayloadConfig is for the wasmparser processor.
+type PayloadConfig struct {
+	// MaxBytes of each message are kept. 0: none.
+	MaxBytes int `mapstructure:"max_bytes"`
+
+	_ struct{}
+}
+
+// UnparsedConfig is for the wasmparser processor.
+type UnparsedConfig struct {
+	// Ports whose messages become spans if no protocol knows them.
+	Ports []uint16 `mapstructure:"ports"`
+
+	_ struct{}
+}
+
+// ProcessConfig is what is told of processes.
+type ProcessConfig struct {
+	// ProcRoot is where the host's /proc is.
+	ProcRoot string `mapstructure:"proc_root"`
+	// CommandLine tells process.command_line, which may hold secrets.
+	CommandLine bool `mapstructure:"command_line"`
+
+	_ struct{}
+}
+
+// RecordConfig writes a recording, for cmd/hopscope-replay.
+type RecordConfig struct {
+	Path string `mapstructure:"path"`
+	// MaxSize is where recording stops, in bytes.
+	MaxSize int64 `mapstructure:"max_size"`
+
+	_ struct{}
+}
+
+// BatchConfig is how spans are handed on.
+type BatchConfig struct {
+	// MaxSpans and MaxAge: a batch is handed on when it has so many, or when its
+	// first span is so old.
+	MaxSpans int           `mapstructure:"max_spans"`
+	MaxAge   time.Duration `mapstructure:"max_age"`
+	// Queue is how many batches may wait for the next component; beyond, they
+	// are dropped and counted.
+	Queue int `mapstructure:"queue"`
+
+	_ struct{}
+}
+
+// Limits of what may be configured, with their reasons.
+const (
+	minRingSize   = 64 << 10 // one event of the largest capture fits
+	maxRingSize   = 1 << 30  // locked memory
+	minMaxCapture = 64       // shorter tells no protocol
+	maxWorkers    = 256
+	maxPayload    = 64 << 10 // every span carries two of them
+	pluginPayload = 1024     // what unparsed messages carry if nothing is said
+	maxHeader     = 63       // l7.Propagation looks at no longer names
+	// maxComm is how long the kernel lets process names be.
+	maxComm = 15
+	// minContainer is what tells containers apart.
+	minContainer = 8
+)
+
+func defaultConfig() *Config {
+	return &Config{
+		Sockets: SocketsConfig{
+			Mode: modeAuto, MaxCapture: kernel.DefaultMaxCapture, RingSize: kernel.DefaultRing,
+			UDP: true, Unix: true,
+		},
+		Headers:        HeadersConfig{RequestIDs: []string{"x-request-id"}},
+		Process:        ProcessConfig{ProcRoot: "/proc"},
+		Record:         RecordConfig{MaxSize: 256 << 20},
+		Workers:        1,
+		MaxConnections: 65536,
+		Batch:          BatchConfig{MaxSpans: 1024, MaxAge: 200 * time.Millisecond, Queue: 64},
+	}
+}
+
+// problems collects what is wrong, each with the key it stands under.
+type problems struct{ errs []error }
+
+func (p *problems) add(key, format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
+}
+
+func (p *problems) between(key string, v, lo, hi int64) {
+	if v < lo || v > hi {
+		p.add(key, "%d is not between %d and %d", v, lo, hi)
+	}
+}
+
+// Validate names every key that is wrong, and what would be right.
+func (c *Config) Validate() error {
+	var p problems
+	c.Sockets.validate(&p)
+	known := protocols.All()
+	for name, pc := range c.Protocols {
+		i := slices.IndexFunc(known, func(q *l7.Protocol) bool { return q.Name == name })
+		if i < 0 {
+			names := make([]string, len(known))
+			for k, q := range known {
+				names[k] = q.Name
+			}
+			p.add("protocols::"+name, "no such protocol; there are %s", strings.Join(names, ", "))
+		}
+		if !pc.Enabled && len(pc.Ports) > 0 {
+			p.add("protocols::"+name+"::ports", "the protocol is off: set enabled: true or leave the ports out")
+		}
+	}
+	c.Headers.validate(&p)
+	for i, r := range c.Routes {
+		key := fmt.Sprintf("routes::%d", i)
+		if _, err := regexp.Compile(r.Match); err != nil || r.Match == "" {
+			p.add(key+"::match", "%q is no regular expression: %v", r.Match, err)
+		}
+		if r.Route == "" {
+			p.add(key+"::route", "is missing: what the matching paths are to be called")
+		}
+	}
+	if c.SessionTimeout < 0 {
+		p.add("session_timeout", "%v is negative; 0 means 60s", c.SessionTimeout)
+	}
+	p.between("payload::max_bytes", int64(c.Payload.MaxBytes), 0, maxPayload)
+	p.between("workers", int64(c.Workers), 1, maxWorkers)
+	p.between("max_connections", int64(c.MaxConnections), 16, 1<<24)
+	p.between("batch::max_spans", int64(c.Batch.MaxSpans), 1, 1<<16)
+	p.between("batch::queue", int64(c.Batch.Queue), 1, 1<<16)
+	if c.Batch.MaxAge < time.Millisecond || c.Batch.MaxAge > time.Minute {
+		p.add("batch::max_age", "%v is not between 1ms and 1m", c.Batch.MaxAge)
+	}
+	if c.Record.MaxSize < 1<<12 {
+		p.add("record::max_size", "%d is less than the 4096 bytes that the first events take", c.Record.MaxSize)
+	}
+	if c.Process.ProcRoot == "" {
+		p.add("process::proc_root", "is empty; usual are /proc, and /host/proc in a container")
+	}
+	return errors.Join(p.errs...)
+}
+
+func (s *SocketsConfig) validate(p *problems) {
+	switch s.Mode {
+	case modeAuto:
+	case modeOff:
+		p.add("sockets::mode", "is off, and nothing else is captured: set it to auto")
+	default:
+		p.add("sockets::mode", "%q is neither auto nor off", s.Mode)
+	}
+	p.between("sockets::max_capture", int64(s.MaxCapture), minMaxCapture, kernel.MaxMaxCapture)
+	p.between("sockets::ring_size", int64(s.RingSize), minRingSize, maxRingSize)
+	prefixes(p, "sockets::include::cidrs", s.Include.CIDRs)
+	prefixes(p, "sockets::exclude::cidrs", s.Exclude.CIDRs)
+	names(p, "sockets::include::processes", s.Include.Processes)
+	names(p, "sockets::exclude::processes", s.Exclude.Processes)
+	for _, id := range s.Include.Containers {
+		if len(id) < minContainer || strings.Trim(id, "0123456789abcdef") != "" {
+			p.add("sockets::include::containers", "%q is not a container id: at least its first %d hex digits", id, minContainer)
+		}
+	}
+	ports(p, "sockets::include::ports", s.Include.Ports)
+	ports(p, "sockets::exclude::ports", s.Exclude.Ports)
+}
+
+func (h *HeadersConfig) validate(p *problems) {
+	for key, list := range map[string][]string{"trace_ids": h.TraceIDs, "request_ids": h.RequestIDs} {
+		for _, n := range list {
+			if n == "" || len(n) > maxHeader {
+				p.add("headers::"+key, "%q is not a header name of 1 to %d bytes", n, maxHeader)
+			}
+		}
+	}
+	for key, list := range map[string][]string{"capture_request": h.CaptureRequest, "capture_response": h.CaptureResponse} {
+		for _, n := range list {
+			if n == "" {
+				p.add("headers::"+key, "an empty name")
+			}
+		}
+	}
+}
+
+// prefixes reads addresses with a prefix length; an address alone is itself.
+func prefixes(p *problems, key string, list []string) (out []netip.Prefix) {
+	for _, s := range list {
+		pre, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, aerr := netip.ParseAddr(s)
+			if aerr != nil {
+				p.add(key, "%q is neither an address nor a CIDR such as 10.0.0.0/8", s)
+				continue
+			}
+			pre = netip.PrefixFrom(a, a.BitLen())
+		}
+		out = append(out, pre.Masked())
+	}
+	return out
+}
+
+func names(p *problems, key string, list []string) {
+	for _, n := range list {
+		if n == "" || len(n) > maxComm {
+			p.add(key, "%q is not a process name as in /proc/PID/comm: 1 to %d bytes", n, maxComm)
+		}
+	}
+}
+
+func ports(p *problems, key string, list []uint16) {
+	if slices.Contains(list, 0) {
+		p.add(key, "0 is no port")
+	}
+}
+
+// Unmarshal makes `http: {ports: [81]}` leave the protocol on.
+func (c *ProtocolConfig) Unmarshal(conf *confmap.Conf) error {
+	c.Enabled = true
+	return conf.Unmarshal(c)
+}

@@ -1,0 +1,204 @@
+package ebpfreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+	"go.uber.org/zap"
+
+	"github.com/hopscope/hopscope/internal/event"
+	"github.com/hopscope/hopscope/internal/kernel"
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/l7/protocols"
+	"github.com/hopscope/hopscope/internal/who"
+)
+
+// capture is what the receiver needs of kernel.Capture; tests have one that
+// plays recordings.
+type capture interface {
+	// Run gives raw records, borrowed, until ctx is over.
+	Run(ctx context.Context, put func(raw []byte)) error
+	Mute(sock uint64)
+	Announce(sock uint64)
+	Hooks() []kernel.Hook
+	Stats() kernel.Stats
+	Close() error
+}
+
+func startCapture(c kernel.Config) (capture, error) {
+	k, err := kernel.Start(c)
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// ebpfReceiver owns the goroutines: one that reads the ring, the clock, the one
+// that hands batches on, and the workers if there are several.
+type ebpfReceiver struct {
+	set   receiver.Settings
+	cfg   *Config
+	next  consumer.Traces
+	start func(kernel.Config) (capture, error)
+	known []*l7.Protocol
+
+	pipeline  *pipeline
+	telemetry *telemetry
+	capture   capture
+	record    *recorder
+	cancel    context.CancelFunc
+	readers   sync.WaitGroup
+	clock     sync.WaitGroup
+	stop      sync.Once
+}
+
+func newReceiver(set receiver.Settings, cfg *Config, next consumer.Traces, start func(kernel.Config) (capture, error)) (*ebpfReceiver, error) {
+	if next == nil {
+		return nil, errors.New("no next consumer")
+	}
+	return &ebpfReceiver{set: set, cfg: cfg, next: next, start: start, known: protocols.All()}, nil
+}
+
+// Start begins to capture. It fails only if nothing at all can be captured.
+func (r *ebpfReceiver) Start(_ context.Context, host component.Host) (err error) {
+	c, err := r.start(r.cfg.kernelConfig())
+	if err != nil {
+		return fmt.Errorf("capture on sockets: %w: %s", err, remedy(err))
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	if r.record, err = newRecorder(r.cfg.Record); err != nil {
+		return err
+	}
+	r.capture = c
+	r.pipeline = newPipeline(r.cfg, r.known, who.ReadHost(r.cfg.Process.ProcRoot), r.set.BuildInfo.Version, c, r.next)
+	if r.telemetry, err = newTelemetry(r.set.TelemetrySettings, r.pipeline, c); err != nil {
+		return errors.Join(err, r.record.Close())
+	}
+	r.reportHooks(host, c.Hooks())
+
+	// What is under way outlives the context of Start.
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.pipeline.start()
+	r.clock.Go(func() { r.pipeline.clock(ctx) })
+	r.readers.Go(func() {
+		put := r.pipeline.put
+		if r.record != nil {
+			put = r.record.wrap(put, r.set.Logger)
+		}
+		if err := c.Run(ctx, put); err != nil && ctx.Err() == nil {
+			r.set.Logger.Error("capture on sockets ended", zap.Error(err))
+			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(fmt.Errorf("capture on sockets ended: %w", err)))
+		}
+	})
+	return nil
+}
+
+// reportHooks says once what is attached and what is blind.
+func (r *ebpfReceiver) reportHooks(host component.Host, hooks []kernel.Hook) {
+	var blind []error
+	for _, h := range hooks {
+		if h.Attached {
+			r.set.Logger.Info("hook attached", zap.String("prog", h.Prog), zap.String("at", h.At))
+			continue
+		}
+		r.set.Logger.Warn("hook not attached", zap.String("prog", h.Prog), zap.String("at", h.At), zap.String("blind", h.For), zap.String("error", h.Err))
+		blind = append(blind, fmt.Errorf("not seen: %s (%s: %s)", h.For, h.At, h.Err))
+	}
+	if len(blind) > 0 {
+		componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(errors.Join(blind...)))
+	}
+}
+
+// Shutdown stops capture, reports what is open, and hands it on.
+func (r *ebpfReceiver) Shutdown(ctx context.Context) (err error) {
+	if r.cancel == nil {
+		return nil // never started
+	}
+	r.stop.Do(func() {
+		r.cancel()
+		r.readers.Wait()
+		r.clock.Wait()
+		r.pipeline.stop(ctx)
+		r.telemetry.shutdown()
+		err = errors.Join(r.capture.Close(), r.record.Close())
+	})
+	return err
+}
+
+// remedy is what to do about an error of Start.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, kernel.ErrUnsupported):
+		return "run this receiver on Linux, or take it out of the pipeline"
+	case errors.Is(err, fs.ErrPermission):
+		return "run as root, or with the capabilities CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (in Kubernetes: privileged, hostPID)"
+	case errors.Is(err, fs.ErrNotExist):
+		return "the kernel needs BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF=y); mount /sys in a container"
+	}
+	return "see the receiver's README, section Requirements"
+}
+
+// recorder writes what the kernel tells to a file.
+type recorder struct {
+	file *os.File
+	w    *event.Writer
+	full bool
+}
+
+func newRecorder(c RecordConfig) (*recorder, error) {
+	if c.Path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(c.Path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // it holds payload
+	if err != nil {
+		return nil, fmt.Errorf("record::path: %w", err)
+	}
+	w, err := event.NewWriter(f, c.MaxSize)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("record::path: %w", err), f.Close())
+	}
+	return &recorder{file: f, w: w}, nil
+}
+
+// wrap records what put gets.
+func (r *recorder) wrap(put func([]byte), log *zap.Logger) func([]byte) {
+	return func(raw []byte) {
+		if !r.full {
+			var err error
+			if r.full, err = r.w.Put(raw); err != nil {
+				log.Error("recording stopped", zap.Error(err))
+			} else if r.full {
+				log.Info("recording stopped: record::max_size is reached")
+			}
+		}
+		put(raw)
+	}
+}
+
+// Close ends the recording. There may be none.
+func (r *recorder) Close() error {
+	if r == nil {
+		return nil
+	}
+	return errors.Join(r.w.Flush(), r.file.Close())
+}
+
+var _ io.Closer = (*recorder)(nil)
+
+// clockInterval is how finely batch::max_age is kept.
+const clockInterval = 50 * time.Millisecond

@@ -1,0 +1,158 @@
+package ebpfreceiver
+
+import (
+	"context"
+	"sync/atomic"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/hopscope/hopscope/internal/kernel"
+	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/receiver/ebpfreceiver/internal/metadata"
+)
+
+// telemetry is the receiver's own metrics: what the stages counted, read when
+// somebody asks.
+type telemetry struct {
+	builder *metadata.TelemetryBuilder
+	p       *pipeline
+	c       capture
+}
+
+func newTelemetry(set component.TelemetrySettings, p *pipeline, c capture) (*telemetry, error) {
+	b, err := metadata.NewTelemetryBuilder(set)
+	if err != nil {
+		return nil, err
+	}
+	t := &telemetry{builder: b, p: p, c: c}
+	for _, r := range []struct {
+		register func(metric.Int64Callback) error
+		read     func(put put)
+	}{
+		{b.RegisterReceiverEbpfReceivedCallback, func(put put) { put(t.stats().Events, "source", "sockets") }},
+		{b.RegisterReceiverEbpfReceivedBytesCallback, func(put put) { put(t.stats().Bytes, "source", "sockets") }},
+		{b.RegisterReceiverEbpfRingSizeCallback, func(put put) { put(t.stats().Ring) }},
+		{b.RegisterReceiverEbpfRingUsedCallback, func(put put) { put(t.stats().Pending) }},
+		{b.RegisterReceiverEbpfLostExchangesCallback, func(put put) { put(lostExchanges(t.stats())) }},
+		{b.RegisterReceiverEbpfHookAttachedCallback, t.hooks},
+		{b.RegisterReceiverEbpfConnectionsCallback, t.connections},
+		{b.RegisterReceiverEbpfConnectionsOpenedCallback, func(put put) {
+			put(t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().Opened }))
+		}},
+		{b.RegisterReceiverEbpfConnectionsRecognizedCallback, func(put put) {
+			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Conns })
+		}},
+		{b.RegisterReceiverEbpfParsedCallback, func(put put) {
+			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Exchanges })
+		}},
+		{b.RegisterReceiverEbpfTimeoutsCallback, func(put put) {
+			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Timeouts })
+		}},
+		{b.RegisterReceiverEbpfParseErrorsCallback, func(put put) {
+			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.LostSync }, "reason", "lost_sync")
+			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Orphans }, "reason", "orphan")
+			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Unanswered }, "reason", "unanswered")
+		}},
+		{b.RegisterReceiverEbpfDroppedCallback, t.dropped},
+		{b.RegisterReceiverEbpfEmittedCallback, func(put put) { put(t.p.out.emitted.Load()) }},
+		{b.RegisterReceiverEbpfQueueLengthCallback, func(put put) { put(uint64(len(t.p.out.ch))) }},
+	} {
+		if err := r.register(func(_ context.Context, o metric.Int64Observer) error {
+			r.read(func(n uint64, attrs ...string) { observe(o, n, attrs) })
+			return nil
+		}); err != nil {
+			b.Shutdown()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// put tells one number, with attributes as key, value, key, value ...
+type put func(n uint64, attrs ...string)
+
+func observe(o metric.Int64Observer, n uint64, attrs []string) {
+	var kvs []attribute.KeyValue
+	for i := 0; i+1 < len(attrs); i += 2 {
+		kvs = append(kvs, attribute.String(attrs[i], attrs[i+1]))
+	}
+	o.Observe(int64(n), metric.WithAttributes(kvs...))
+}
+
+func (t *telemetry) shutdown() { t.builder.Shutdown() }
+
+func (t *telemetry) stats() kernel.Stats { return t.c.Stats() }
+
+// lostExchanges are lost calls that began a request: sent by a client, or
+// received by a server.
+func lostExchanges(s kernel.Stats) uint64 { return s.LostTurns[0][1] + s.LostTurns[1][2] }
+
+func (t *telemetry) sum(of func(*shard) *atomic.Uint64) (n uint64) {
+	for _, s := range t.p.shards {
+		n += of(s).Load()
+	}
+	return n
+}
+
+// protocols tells a counter of every protocol that was met.
+func (t *telemetry) protocols(put put, of func(*session.ProtoStats) *atomic.Uint64, attrs ...string) {
+	for i := range t.p.shards[0].engine.Stats().PerProto {
+		var n, met uint64
+		var name string
+		for _, s := range t.p.shards {
+			ps := &s.engine.Stats().PerProto[i]
+			n, met, name = n+of(ps).Load(), met+ps.Conns.Load(), ps.Name
+		}
+		if met > 0 {
+			put(n, append([]string{"protocol", name}, attrs...)...)
+		}
+	}
+}
+
+func (t *telemetry) hooks(put put) {
+	for _, h := range t.c.Hooks() {
+		n := uint64(0)
+		if h.Attached {
+			n = 1
+		}
+		put(n, "prog", h.Prog)
+	}
+}
+
+func (t *telemetry) connections(put put) {
+	var n int64
+	for _, s := range t.p.shards {
+		n += s.table.Stats().Conns.Load()
+	}
+	put(uint64(n))
+}
+
+// dropped is every loss that is counted anywhere, by stage and reason.
+func (t *telemetry) dropped(put put) {
+	tell := func(stage, reason string, n uint64) { put(n, "stage", stage, "reason", reason) }
+	st := t.stats()
+	var calls uint64
+	for _, d := range st.LostCalls {
+		for _, n := range d {
+			calls += n
+		}
+	}
+	tell("kernel", "ring_full", calls)
+	tell("kernel", "ring_full_other", st.LostOther)
+	tell("kernel", "missed", st.Missed)
+	for reason, n := range st.Errors {
+		tell("kernel", reason, n)
+	}
+	tell("stream", "bad_record", st.Bad+t.sum(func(s *shard) *atomic.Uint64 { return &s.bad }))
+	tell("stream", "unknown_socket", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().Unknown }))
+	tell("stream", "no_peer", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().NoPeer }))
+	tell("stream", "too_many_connections", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().Evicted }))
+	tell("session", "window_full", t.sum(func(s *shard) *atomic.Uint64 { return &s.engine.Stats().WindowFull }))
+	tell("session", "too_many_pending", t.sum(func(s *shard) *atomic.Uint64 { return &s.engine.Stats().PendFull }))
+	tell("session", "unknown_protocol", t.sum(func(s *shard) *atomic.Uint64 { return &s.engine.Stats().Unknown }))
+	tell("session", "hole", t.sum(func(s *shard) *atomic.Uint64 { return &s.engine.Stats().Holes }))
+	tell("emit", "queue_full", t.p.out.full.Load())
+	tell("emit", "refused", t.p.out.refused.Load())
+}
