@@ -20,6 +20,7 @@ table() {
 		mariadbd|mariadb-server|tests with MySQL traffic
 		dnsmasq|dnsmasq-base|tests with DNS traffic
 		dnsperf|dnsperf|tests with DNS load
+		curl|curl|the test that follows the README
 		ip|iproute2|tests in network namespaces
 		T
 		;;

@@ -11,3 +11,4 @@ if ! command -v clang-19 >/dev/null; then
 	exit 1
 fi
 go generate ./...
+go test ./internal/house -count=1 -run "TestProtocolsDoc" -update >/dev/null

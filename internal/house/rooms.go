@@ -6,6 +6,7 @@ func rooms() []Room {
 	const (
 		cause    = "internal/cause"
 		event    = "internal/event"
+		h2       = "internal/h2"
 		hop      = "internal/hop"
 		kernel   = "internal/kernel"
 		l7       = "internal/l7"
@@ -23,10 +24,12 @@ func rooms() []Room {
 		{Path: event},
 		{Path: kernel, Doors: []string{event}},
 		{Path: packet},
+		{Path: h2},
 		{Path: stream, Doors: []string{event, packet, hop, l7}},
 		{Path: l7},
 		{Path: list, Doors: []string{l7, l7Each}},
 		{Path: "internal/l7/l7test", Doors: []string{l7, stream, session, list}},
+		{Path: "internal/l7/http2", Doors: []string{l7, h2, l7Each}},
 		{Path: l7Each, Doors: []string{l7}},
 		{Path: session, Doors: []string{stream, l7}},
 		{Path: cause, Doors: []string{event, session, stream, hop, l7}},
@@ -38,7 +41,7 @@ func rooms() []Room {
 		{Path: "internal/house"},
 
 		{Path: "receiver/ebpfreceiver/**", Doors: []string{"internal/*", list}},
-		{Path: "receiver/pinpointreceiver/**", Doors: []string{hop, semconv}},
+		{Path: "receiver/pinpointreceiver/**", Doors: []string{hop, semconv, packet, stream, l7, h2}},
 		{Path: "processor/wasmparserprocessor/**", Doors: []string{wasmhost, semconv, session, l7, stream}},
 		{Path: "processor/tracecompletionprocessor/**", Doors: []string{hop, semconv}},
 		{Path: "exporter/tracestoreexporter/**", Doors: []string{hop, semconv}},

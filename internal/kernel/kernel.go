@@ -4,9 +4,13 @@
 package kernel
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 )
+
+// ErrUnsupported: only Linux has BPF.
+var ErrUnsupported = errors.New("kernel: socket capture needs Linux")
 
 // Config is what capture may be told. The zero value is usable: everything of
 // this host, but for this process.
@@ -32,6 +36,8 @@ type Config struct {
 	Filter Filter
 	// ExcludePids are not captured, besides this process.
 	ExcludePids []uint32
+
+	self bool // capture this process too: for tests, which are both ends
 }
 
 // Filter narrows capture. Lists of one kind are alternatives; kinds are

@@ -1,14 +1,8 @@
-//go:build linux || !linux
+//go:build !linux
 
 package kernel
 
-import (
-	"context"
-	"errors"
-)
-
-// ErrUnsupported: only Linux has BPF.
-var ErrUnsupported = errors.New("kernel: socket capture needs Linux")
+import "context"
 
 // Capture is a running capture; there is none here.
 type Capture struct{}

@@ -115,6 +115,12 @@ const (
 var (
 	// ErrSkip: n bytes that say nothing: a preface, a ping, padding.
 	ErrSkip = errors.New("l7: nothing to report")
+	// ErrEnd: n bytes that end the message that was left open by Message.More.
+	// What m says is added to it. Nothing happens if it is over already.
+	ErrEnd = errors.New("l7: the open message ends")
+	// ErrBlind: n bytes of a message that was left open and whose end is in a
+	// hole: it ends when a new one is found, or when the other side goes on.
+	ErrBlind = errors.New("l7: inside a message with an unknown end")
 	// ErrMore: a message may start here, the window is too short to tell.
 	ErrMore = errors.New("l7: more bytes needed")
 	// ErrLost: no message starts here.
@@ -124,6 +130,7 @@ var (
 // Protocol describes one protocol. It is a value without state.
 type Protocol struct {
 	Name      string    // network.protocol.name, and the key in the configuration
+	Folder    string    // below internal/l7, where it is not Name
 	Transport Transport // TCP, UDP or both
 	Ports     []uint16  // orders detection; never evidence
 	Pairing   Pairing
@@ -170,6 +177,8 @@ type Parser interface {
 	//	n > 0, nil      m is filled. n is what the message takes on the wire;
 	//	                more than w holds is allowed: the engine skips the rest.
 	//	n > 0, ErrSkip  n bytes that say nothing. More than w holds is allowed.
+	//	n > 0, ErrEnd   n bytes that end the open message; likewise.
+	//	n > 0, ErrBlind n bytes of an open message, whose end is not known.
 	//	0, ErrMore      a message may start here, w is too short to tell. With
 	//	                w.End it is the last call for these bytes: say what can
 	//	                be said of them, or they are dropped.
@@ -216,6 +225,9 @@ type Message struct {
 	// More: this message goes on; a later one with the same Type (and Stream)
 	// continues it. Fields set by the later one overwrite, Attrs are appended.
 	More bool
+	// Fresh: this message is a new one, even if the one before it on its side was
+	// left open.
+	Fresh bool
 	// Switch: after this message the connection speaks something else (an
 	// upgrade, STARTTLS); the engine looks what.
 	Switch bool

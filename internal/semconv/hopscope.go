@@ -82,6 +82,13 @@ const (
 	HTTPForwardedFor = "hopscope.http.forwarded_for"
 	DBAffectedRows   = "hopscope.db.affected_rows"
 
+	MessagingCompression   = "hopscope.messaging.compression"
+	MessagingDestinationID = "hopscope.messaging.destination.id"
+	MessagingQoS           = "hopscope.messaging.qos"
+	MessagingRedelivered   = "hopscope.messaging.redelivered"
+	MessagingReplyTo       = "hopscope.messaging.reply_to"
+	RPCSerialization       = "hopscope.rpc.serialization"
+
 	PayloadRequest  = "hopscope.payload.request"
 	PayloadResponse = "hopscope.payload.response"
 )
@@ -97,3 +104,15 @@ const (
 const (
 	ServiceNameSource = "hopscope.service.name_source"
 )
+
+// Network hops folded into the process span of their host, as parallel lists:
+// capture point, nanoseconds after the span's start, duration in nanoseconds.
+const (
+	HopsPoint    = "hopscope.hops.point"
+	HopsStart    = "hopscope.hops.start"
+	HopsDuration = "hopscope.hops.duration"
+)
+
+// The start time before it was corrected for the clock of its host, unix
+// nanoseconds.
+const TimeRawStart = "hopscope.time.raw_start"

@@ -11,6 +11,12 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 	h := &s.half[d]
 	side := s.side(d)
 	s.spoke, s.last = true, side
+	if m.Fresh && h.open != nil && h.more {
+		if h.open.Incomplete == Complete {
+			h.open.Incomplete = LostEvents // its end was not seen
+		}
+		e.finish(s, d)
+	}
 	var p *pending
 	switch m.Type {
 	case l7.TypeOneWay:

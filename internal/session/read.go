@@ -47,18 +47,22 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 		m := &e.msg
 		m.Reset()
 		n, err := s.parser.Parse(side, l7.Window{B: w[off:], End: final, Req: s.request(side)}, m)
-		if n <= 0 && (err == nil || err == l7.ErrSkip) {
+		if n <= 0 && (err == nil || err == l7.ErrSkip || err == l7.ErrEnd || err == l7.ErrBlind) {
 			err = l7.ErrLost // a parser that does not move on would never end
 		}
 		switch err {
-		case nil, l7.ErrSkip:
+		case nil, l7.ErrSkip, l7.ErrEnd, l7.ErrBlind:
 			h.lost = 0
 			at := h.at(e.sink[:], base+uint64(off))
 			head := w[off:min(len(w), off+n)]
 			off += len(head)
 			h.skip = uint64(n - len(head))
-			if err == l7.ErrSkip {
+			if err != nil {
 				e.extend(s, d, uint64(n))
+				if err == l7.ErrEnd {
+					e.ended(s, d, m)
+				}
+				h.synced = h.synced && err != l7.ErrBlind
 				break
 			}
 			e.message(s, d, at, uint64(n), head, m)
@@ -175,6 +179,19 @@ func (e *Engine) extend(s *session, d stream.Dir, n uint64) {
 		f := p.of(s.side(d))
 		f.Bytes += n
 		f.End, f.Last = e.cur.time, e.cur.ctx
+	}
+}
+
+// ended: the message that direction d has open ends with what was just read,
+// or with what of it is still to come.
+func (e *Engine) ended(s *session, d stream.Dir, m *l7.Message) {
+	h := &s.half[d]
+	if h.open == nil || !h.more {
+		return
+	}
+	merge(&h.open.of(s.side(d)).Msg, m)
+	if h.more = false; h.skip == 0 {
+		e.finish(s, d)
 	}
 }
 

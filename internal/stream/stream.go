@@ -9,6 +9,7 @@ import (
 
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/packet"
 )
 
 // Source is what saw a connection.
@@ -90,9 +91,14 @@ type Conn struct {
 	VLAN       uint16
 	// FlowID joins the spans of a connection with its flow record.
 	FlowID uint64
+	// Packets: the interface, and which way A's segments go over it.
+	iface, sub uint32
+	way        packet.Way
 
 	// Session is the state of the stage that parses. Nobody else touches it.
 	Session any
+	// Flow is the state of the stage that keeps flow records.
+	Flow any
 	// Track is the state of the stage that links exchanges.
 	Track any
 	// Spans is the state of the stage that makes spans.

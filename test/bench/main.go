@@ -103,7 +103,7 @@ func machine() {
 
 // live measures each work.
 func live(ctx context.Context, bin string, o options) error {
-	config := defaultConfig
+	config := ""
 	if o.config != "" {
 		b, err := os.ReadFile(o.config)
 		if err != nil {
@@ -145,6 +145,9 @@ func measure(ctx context.Context, w work, bin, config, dir string, o options) ([
 		return nil, err
 	}
 	defer server.Stop()
+	if config == "" {
+		config = fmt.Sprintf(defaultConfig, server.Port)
+	}
 	load, err := w.prepare(ctx, server)
 	if err != nil {
 		return nil, err

@@ -7,13 +7,15 @@ import (
 	"github.com/hopscope/hopscope/test/rig"
 )
 
-// defaultConfig captures this host's sockets and throws the spans away: what is
-// measured is making them.
+// defaultConfig captures the sockets of the measured server's port, at both ends,
+// and throws the spans away: what is measured is making them. Without the port
+// other traffic of the host would be counted as the server's.
 const defaultConfig = `
 receivers:
   ebpf:
     sockets:
       mode: auto
+      include: {ports: [%d]}
 exporters:
   nop: {}
 service:
@@ -22,8 +24,8 @@ service:
   telemetry: {logs: {level: warn}}
 `
 
-// accepted counts the spans that the receiver handed on.
-const accepted = "otelcol_receiver_accepted_spans"
+// emitted counts the spans that the receiver handed on.
+const emitted = "otelcol_receiver_ebpf_emitted"
 
 // settle is how long after a round the collector may still work on it; its CPU
 // time and its spans are read after that.
@@ -87,7 +89,7 @@ func use(server *rig.Server, c *rig.Collector) (u used, err error) {
 	if u.server, err = rig.CPU(server.PIDs()...); err != nil || c == nil {
 		return u, err
 	}
-	if u.spans, err = c.Sum(accepted, `receiver="ebpf"`); err != nil {
+	if u.spans, err = c.Sum(emitted); err != nil {
 		return u, err
 	}
 	u.collector, err = rig.CPU(c.PID())

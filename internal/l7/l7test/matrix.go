@@ -11,12 +11,16 @@ import (
 // runs in a package beside the protocols' folders.
 func DetectMatrix(t *testing.T, protocols []*l7.Protocol) {
 	for _, owner := range protocols {
-		cases, err := Load(Dir(owner.Name))
+		folder := owner.Folder
+		if folder == "" {
+			folder = owner.Name
+		}
+		cases, err := Load(Dir(folder))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(cases) == 0 {
-			t.Errorf("%s: no cases in %s", owner.Name, Dir(owner.Name))
+			t.Errorf("%s: no cases in %s", owner.Name, Dir(folder))
 		}
 		for _, c := range cases {
 			if c.Midstream {

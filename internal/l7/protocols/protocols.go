@@ -4,10 +4,15 @@ package protocols
 
 import (
 	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/l7/http1"
+	"github.com/hopscope/hopscope/internal/l7/kafka"
 )
 
 // All is every protocol, in the order of detection: those with the clearest
 // signature first.
 func All() []*l7.Protocol {
-	return []*l7.Protocol{}
+	return []*l7.Protocol{
+		http1.Protocol,
+		kafka.Protocol,
+	}
 }

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Bytes that processes move on sockets, seen where the socket layer has moved
+ * them: one hook a direction, in the task that called, with the socket and the
+ * number of bytes. Calls that touch no socket cost nothing.
+ *
+ * The rows here need BTF tracing (5.15 on: bpf_task_pt_regs); those for kernels
+ * without are in syscall.bpf.c.
+ */
+#include "include/kernel.h"
+#include "libbpf/bpf_helpers.h"
+#include "libbpf/bpf_core_read.h"
+#include "libbpf/bpf_endian.h"
+#include "include/event.h"
+
+/* Kernel memory behind BTF pointers is read in place. */
+#define HS_GET(p, f) ((p)->f)
+#define HS_READ_USER(dst, n, src) bpf_probe_read_user((dst), (n), (const void *)(src))
+#define hs_task() bpf_get_current_task_btf()
+#define hs_regs(t) ((struct pt_regs *)bpf_task_pt_regs(t))
+#define hs_kernels_own(sk) BPF_CORE_READ_BITFIELD(sk, sk_kern_sock)
+
+#include "include/drift.h"
+#include "include/maps.h"
+#include "include/regs.h"
+#include "include/sock.h"
+#include "include/moved.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct hs_sock);
+} hs_socks SEC(".maps");
+
+static __always_inline struct hs_sock *hs_find(struct sock *sk)
+{
+	return bpf_sk_storage_get(&hs_socks, sk, 0, 0);
+}
+
+static __always_inline struct hs_sock *hs_make(struct sock *sk)
+{
+	return bpf_sk_storage_get(&hs_socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+static __always_inline __u64 hs_cookie(struct sock *sk)
+{
+	return bpf_get_socket_cookie(sk);
+}
+
+static __always_inline struct tcp_sock *hs_tcp(struct sock *sk)
+{
+	return bpf_skc_to_tcp_sock(sk);
+}
+
+static __always_inline struct unix_sock *hs_unix(struct sock *sk)
+{
+	return bpf_skc_to_unix_sock(sk);
+}
+
+static __always_inline int hs_length(struct sock *sk, int ret, __u32 dir, int flags)
+{
+	struct hs_sock *s;
+
+	if (ret <= 0) {
+		hs_stopped(sk, ret, dir);
+		return 0;
+	}
+	s = hs_find(sk);
+	if (!s || !(s->state & HS_MET)) {
+		s = hs_meet(sk, s);
+		if (!s)
+			return 0;
+	}
+	return hs_moved(sk, s, ret, dir, flags & HS_MSG_TRUNC);
+}
+
+/* net/socket.c, 6.3 on: TP_PROTO(struct sock *sk, int ret, int flags) */
+SEC("tp_btf/sock_send_length")
+int hs_sock_send(__u64 *ctx)
+{
+	return hs_length((struct sock *)ctx[0], (int)ctx[1], HS_DIR_SEND, 0);
+}
+
+SEC("tp_btf/sock_recv_length")
+int hs_sock_recv(__u64 *ctx)
+{
+	if ((int)ctx[2] & (HS_MSG_PEEK | HS_MSG_OOB | HS_MSG_ERRQUEUE))
+		return 0;
+	return hs_length((struct sock *)ctx[0], (int)ctx[1], HS_DIR_RECV, (int)ctx[2]);
+}
+
+/* TP_PROTO(const struct sock *sk, const int oldstate, const int newstate) */
+SEC("tp_btf/inet_sock_set_state")
+int hs_sock_state(__u64 *ctx)
+{
+	hs_tcp_state((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2]);
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int hs_sock_gone(__u64 *ctx)
+{
+	hs_tcp_gone((struct sock *)ctx[0]);
+	return 0;
+}
+
+/* Run once by the collector itself: who it is, as the hooks see it. */
+SEC("raw_tp/hs_whoami")
+int hs_whoami(__u64 *ctx)
+{
+	(void)ctx;
+	hs_self = bpf_get_current_pid_tgid() >> 32;
+	return 0;
+}
+
+char hs_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/hopscope/hopscope/internal/cause"
+	"github.com/hopscope/hopscope/internal/event"
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/l7/protocols"
+	"github.com/hopscope/hopscope/internal/packet"
+	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/internal/span"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// tickEvery is how often, in the capture's own time, time-outs are looked at.
+const tickEvery = 50e6
+
+// sessionTickEvery: the engine's time-outs are in seconds, and looking at them
+// costs as much as there are connections.
+const sessionTickEvery = 1e9
+
+// player is stages 2 to 6, with the time of what it plays as the clock.
+type player struct {
+	out     *bufio.Writer
+	err     error
+	file    *packet.File
+	decoder packet.Decoder
+	asm     *stream.Assembler
+	table   *stream.Table
+	engine  *session.Engine
+	builder *span.Builder
+	shown   *tableWriter
+	point   hop.Point
+	now     int64
+	ticked  int64
+	late    int64
+	marshal ptrace.JSONMarshaler
+
+	frames, bytes, exchanges, spans uint64
+}
+
+func newPlayer(o options, stdout io.Writer) (*player, error) {
+	p := &player{out: bufio.NewWriterSize(stdout, 64<<10)}
+	var ok bool
+	if p.point, ok = hop.Parse(o.point); !ok {
+		return nil, fmt.Errorf("no such capture point: %q", o.point)
+	}
+	list, err := chosen(o.only)
+	if err != nil {
+		return nil, err
+	}
+	var take func(*session.Exchange)
+	switch o.format {
+	case "otlp":
+		p.builder = span.New(span.Config{Version: "replay"}, p.batch)
+		take = cause.NewTracker(p.builder.Put).Put
+	case "table":
+		p.shown = newTableWriter(p.out)
+		take = p.shown.put
+	case "none":
+		p.builder = span.New(span.Config{Version: "replay"}, func(_ ptrace.Traces, n int) { p.spans += uint64(n) })
+		take = cause.NewTracker(p.builder.Put).Put
+	default:
+		return nil, fmt.Errorf("no such format: %q", o.format)
+	}
+	p.engine = session.New(session.Config{
+		Protocols: list, Timeout: o.timeout,
+		Identified: func(c *stream.Conn, _ *l7.Protocol) { p.asm.Settle(c) },
+	}, func(x *session.Exchange) { p.exchanges++; take(x) })
+	p.asm = stream.NewAssembler(stream.AssemblerConfig{Place: p.place}, p.engine.Put)
+	p.table = stream.NewTable(stream.TableConfig{}, p.engine.Put)
+	return p, nil
+}
+
+// chosen are the protocols named, or all.
+func chosen(only string) ([]*l7.Protocol, error) {
+	all := protocols.All()
+	names := split(only)
+	if len(names) == 0 {
+		return all, nil
+	}
+	var list []*l7.Protocol
+	for _, n := range names {
+		found := false
+		for _, p := range all {
+			if p.Name == n {
+				list, found = append(list, p), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("no such protocol: %q", n)
+		}
+	}
+	return list, nil
+}
+
+func (p *player) place(iface, sub uint32, _ packet.Way) (hop.Point, string) {
+	name := ""
+	if p.file != nil {
+		name = p.file.Interface(iface).Name
+	}
+	if sub != 0 && name == "" {
+		name = fmt.Sprintf("if%d", sub)
+	}
+	return p.point, name
+}
+
+// play reads one file to its end.
+func (p *player) play(path string) error {
+	if path != "-" {
+		h, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		var head [8]byte
+		if _, err := io.ReadFull(h, head[:]); err == nil && event.IsRecording(head[:]) {
+			if _, err := h.Seek(0, io.SeekStart); err != nil {
+				return fmt.Errorf("rewind %s: %w", path, err)
+			}
+			return p.recording(path, h)
+		}
+	}
+	f, err := packet.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	p.file = f
+	var fr packet.Frame
+	var s packet.Segment
+	for p.err == nil {
+		if err := f.Next(&fr); err != nil {
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			return fmt.Errorf("read %s after %d frames: %w", path, p.frames, err)
+		}
+		p.frames++
+		p.bytes += uint64(len(fr.Data))
+		p.tick(fr.Time)
+		if p.decoder.Decode(&fr, &s) == packet.OK {
+			p.asm.Put(&s)
+		}
+	}
+	return p.err
+}
+
+func (p *player) tick(now int64) {
+	if now-p.now < tickEvery {
+		return
+	}
+	p.now = now
+	p.asm.Tick(now)
+	if now-p.ticked >= sessionTickEvery {
+		p.ticked = now
+		p.engine.Tick(now)
+	}
+}
+
+func (p *player) recording(path string, h io.Reader) error {
+	r, err := event.NewReader(h)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	var e event.Event
+	for n := 0; p.err == nil; n++ {
+		raw, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read %s after %d records: %w", path, n, err)
+		}
+		if event.Decode(raw, &e) != nil {
+			continue // of a kind that this build does not know
+		}
+		p.frames++
+		p.bytes += uint64(len(raw))
+		p.table.Put(&e)
+		if now := p.table.Unix(e.Time); now-p.ticked >= sessionTickEvery {
+			p.ticked = now
+			p.table.Tick()
+			p.engine.Tick(now)
+		}
+	}
+	return p.err
+}
+
+// flush ends everything that is open.
+func (p *player) flush() error {
+	p.asm.Flush()
+	p.table.Flush()
+	p.engine.Flush()
+	if p.builder != nil {
+		p.builder.Flush()
+	}
+	if err := p.out.Flush(); p.err == nil && err != nil {
+		p.err = fmt.Errorf("write: %w", err)
+	}
+	return p.err
+}
+
+// batch writes spans as one line of OTLP JSON.
+func (p *player) batch(td ptrace.Traces, n int) {
+	p.spans += uint64(n)
+	b, err := p.marshal.MarshalTraces(td)
+	if err == nil {
+		_, err = p.out.Write(append(b, '\n'))
+	}
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("write spans: %w", err)
+	}
+}

@@ -1,0 +1,239 @@
+//go:build linux
+
+package kernel
+
+import (
+	"debug/buildinfo"
+	"debug/dwarf"
+	"debug/elf"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/hopscope/hopscope/internal/event"
+)
+
+// gos tells the kernel part which processes are of Go, and where in them the
+// goroutine is: from the build information and the DWARF of the executable.
+type gos struct {
+	c     *Capture
+	queue chan uint32
+	done  sync.WaitGroup
+	known map[inode]goOffsets
+}
+
+type inode struct{ dev, ino uint64 }
+
+// goOffsets is struct hs_go: where g lies from the thread pointer, where goid
+// lies in g. A zero Goid: not of Go.
+type goOffsets struct {
+	G    int32
+	Goid uint32
+}
+
+// Limits: executables remembered, processes waiting to be looked at (the rest
+// has no goroutines in its events).
+const (
+	maxExecutables = 4096
+	maxLookQueue   = 4096
+)
+
+func newGos(c *Capture) *gos {
+	g := &gos{c: c, queue: make(chan uint32, maxLookQueue), known: map[inode]goOffsets{}}
+	if c.maps["hs_gos"] == nil {
+		return g
+	}
+	g.done.Add(1)
+	go g.run()
+	return g
+}
+
+func (g *gos) close() {
+	close(g.queue)
+	g.done.Wait()
+}
+
+// see is told of raw exec and exit records.
+func (g *gos) see(raw []byte) {
+	if event.PeekKind(raw) != event.KindExec {
+		return
+	}
+	select {
+	case g.queue <- event.PeekPid(raw):
+	default:
+	}
+}
+
+func (g *gos) run() {
+	defer g.done.Done()
+	m, err := g.c.maps["hs_gos"].Clone()
+	if err != nil {
+		return
+	}
+	defer m.Close()
+	g.all(m)
+	for pid := range g.queue {
+		if g.look(m, pid) {
+			g.c.wished.Store(true)
+		}
+	}
+}
+
+// all looks at every process that is there already.
+func (g *gos) all(m *ebpf.Map) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	found := false
+	for _, n := range names {
+		if pid, err := strconv.ParseUint(n, 10, 32); err == nil {
+			found = g.look(m, uint32(pid)) || found
+		}
+	}
+	if found {
+		g.c.wished.Store(true)
+	}
+}
+
+// look finds out about one process; true if it is of Go.
+func (g *gos) look(m *ebpf.Map, pid uint32) bool {
+	path := fmt.Sprintf("/proc/%d/exe", pid)
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return false
+	}
+	id := inode{st.Dev, st.Ino}
+	o, ok := g.known[id]
+	if !ok {
+		o, _ = goOffsetsOf(path)
+		if len(g.known) >= maxExecutables {
+			clear(g.known)
+		}
+		g.known[id] = o
+	}
+	if o.Goid == 0 {
+		_ = m.Delete(&pid) // the pid may have been another's
+		return false
+	}
+	return m.Update(&pid, &o, ebpf.UpdateAny) == nil
+}
+
+// goOffsetsOf reads an executable.
+func goOffsetsOf(path string) (goOffsets, error) {
+	bi, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return goOffsets{}, err
+	}
+	f, err := elf.Open(path)
+	if err != nil {
+		return goOffsets{}, err
+	}
+	defer f.Close()
+	if f.Machine != elf.EM_X86_64 {
+		return goOffsets{}, fmt.Errorf("%s: goroutines are read on x86-64 only", path)
+	}
+	o := goOffsets{G: gOffset(f)}
+	if o.Goid = goidFromDWARF(f); o.Goid == 0 {
+		o.Goid = goidByVersion(bi.GoVersion)
+	}
+	if o.Goid == 0 {
+		return goOffsets{}, fmt.Errorf("%s: goid's place in %s is unknown", path, bi.GoVersion)
+	}
+	return o, nil
+}
+
+// gOffset: where runtime.tlsg is from the thread pointer. The Go linker puts it
+// right below; with a C linker it is within the TLS segment, which lies below.
+func gOffset(f *elf.File) int32 {
+	syms, err := f.Symbols()
+	if err != nil {
+		return -8
+	}
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_TLS {
+			continue
+		}
+		for _, s := range syms {
+			if s.Name == "runtime.tlsg" && s.Value < p.Memsz {
+				align := max(p.Align, 1)
+				return int32(int64(s.Value) - int64((p.Memsz+align-1)/align*align))
+			}
+		}
+	}
+	return -8
+}
+
+func goidFromDWARF(f *elf.File) uint32 {
+	d, err := f.DWARF()
+	if err != nil {
+		return 0
+	}
+	r := d.Reader()
+	for {
+		e, err := r.Next()
+		if err != nil || e == nil {
+			return 0
+		}
+		switch {
+		case e.Tag == dwarf.TagCompileUnit:
+			if name, _ := e.Val(dwarf.AttrName).(string); name != "runtime" {
+				r.SkipChildren()
+			}
+		case e.Tag == dwarf.TagStructType:
+			if name, _ := e.Val(dwarf.AttrName).(string); name != "runtime.g" {
+				r.SkipChildren()
+				continue
+			}
+			for {
+				m, err := r.Next()
+				if err != nil || m == nil || m.Tag == 0 {
+					return 0
+				}
+				if name, _ := m.Val(dwarf.AttrName).(string); name == "goid" {
+					at, _ := m.Val(dwarf.AttrDataMemberLoc).(int64)
+					return uint32(at)
+				}
+			}
+		case e.Children && e.Tag != dwarf.TagCompileUnit:
+			r.SkipChildren()
+		}
+	}
+}
+
+// goidByVersion is for executables without DWARF. From runtime/runtime2.go of
+// the releases on amd64: go1.23 to go1.25 have one more word (syscallbp) before
+// it, go1.26 has lost one.
+func goidByVersion(v string) uint32 {
+	v, _, _ = strings.Cut(strings.TrimPrefix(v, "go"), " ")
+	p := strings.SplitN(v, ".", 3)
+	if len(p) < 2 || p[0] != "1" {
+		return 0
+	}
+	digits := p[1]
+	for i, c := range digits {
+		if c < '0' || c > '9' { // rc, beta
+			digits = digits[:i]
+			break
+		}
+	}
+	minor, err := strconv.Atoi(digits)
+	switch {
+	case err != nil:
+		return 0
+	case minor >= 12 && minor <= 22:
+		return 152
+	case minor >= 23 && minor <= 25:
+		return 160
+	case minor == 26:
+		return 152
+	}
+	return 0
+}

@@ -1,0 +1,60 @@
+//go:build linux
+
+package kernel
+
+import "github.com/cilium/ebpf"
+
+// hook is one program and where it goes. The table below is walked in order;
+// what can't be loaded or attached is tried by its successor, and what is
+// blind in the end is told by Hooks.
+type hook struct {
+	prog  string // C name
+	at    at
+	blind string // what is not seen without it
+	need  bool   // the row is of no use without it
+}
+
+// at is a place that a program is attached to.
+type at struct {
+	kind place
+	name string
+}
+
+type place uint8
+
+const (
+	btfTracepoint place = iota // tp_btf/<name>
+	fexit                      // fexit/<function>
+	tracepoint                 // tracepoint/<group>/<name>
+	rawTracepoint              // raw_tp/<name>
+	cgroup                     // the root of the cgroup2 hierarchy
+)
+
+func (a at) String() string {
+	return [...]string{"tp_btf/", "fexit/", "tracepoint/", "raw_tp/", "cgroup/"}[a.kind] + a.name
+}
+
+// row is one way to see all that processes move on sockets.
+type row struct {
+	name   string
+	object func() (*ebpf.CollectionSpec, error)
+	hooks  []hook
+}
+
+const (
+	blindSend  = "bytes that processes send"
+	blindRecv  = "bytes that processes receive"
+	blindState = "when connections open and end, and who opened them"
+	blindPeer4 = "the peers of unconnected UDP sockets that receive, IPv4"
+	blindPeer6 = "the peers of unconnected UDP sockets that receive, IPv6"
+)
+
+// rows, the cheapest first.
+var socketRows = []row{
+	{name: "btf", object: loadSocket, hooks: []hook{
+		{prog: "hs_sock_send", at: at{btfTracepoint, "sock_send_length"}, blind: blindSend, need: true},
+		{prog: "hs_sock_recv", at: at{btfTracepoint, "sock_recv_length"}, blind: blindRecv, need: true},
+		{prog: "hs_sock_state", at: at{btfTracepoint, "inet_sock_set_state"}, blind: blindState},
+		{prog: "hs_sock_gone", at: at{btfTracepoint, "tcp_destroy_sock"}, blind: "when connections are gone"},
+	}},
+}

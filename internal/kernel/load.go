@@ -1,0 +1,215 @@
+//go:build linux
+
+package kernel
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/hopscope/hopscope/internal/event"
+)
+
+// load makes the maps of a row's object, then loads and attaches its hooks one
+// by one, so that each gives its own reason when it fails.
+func (c *Capture) load(r *row) error {
+	spec, err := r.object()
+	if err != nil {
+		return fmt.Errorf("read the object: %w", err)
+	}
+	if err := c.configure(spec); err != nil {
+		return err
+	}
+	bare := spec.Copy()
+	bare.Programs = map[string]*ebpf.ProgramSpec{}
+	coll, err := ebpf.NewCollection(bare)
+	if err != nil {
+		return fmt.Errorf("make the maps: %w", plain(err))
+	}
+	c.maps = coll.Maps
+	c.gen = coll.Variables["hs_gen"]
+	if err := c.fillFilters(); err != nil {
+		return err
+	}
+	if c.ring, err = newRing(c.maps["hs_events"]); err != nil {
+		return err
+	}
+	if err := c.whoami(spec, coll.Variables["hs_self"]); err != nil {
+		return err
+	}
+	for i := range r.hooks {
+		h := &r.hooks[i]
+		if err := c.hook(spec, h); err != nil {
+			if h.need {
+				return fmt.Errorf("%s at %s: %w", h.prog, h.at, err)
+			}
+			c.hooks = append(c.hooks, Hook{Prog: h.prog, At: h.at.String(), For: h.blind, Err: err.Error()})
+			continue
+		}
+		c.hooks = append(c.hooks, Hook{Prog: h.prog, At: h.at.String(), For: h.blind, Attached: true})
+	}
+	c.gos = newGos(c)
+	return nil
+}
+
+func (c *Capture) configure(spec *ebpf.CollectionSpec) error {
+	spec.Maps["hs_events"].MaxEntries = uint32(c.cfg.RingBytes)
+	set := func(name string, v any) error {
+		s, ok := spec.Variables[name]
+		if !ok {
+			return fmt.Errorf("the object has no %s", name)
+		}
+		if err := s.Set(v); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+		return nil
+	}
+	return errors.Join(
+		set("hs_cfg_max_capture", uint32(c.cfg.MaxCapture)),
+		set("hs_cfg_further", uint32(c.cfg.Further)),
+		set("hs_cfg_want", c.cfg.Filter.want()),
+		set("hs_cfg_wake", uint32(c.cfg.RingBytes/4)),
+		set("hs_cfg_udp", !c.cfg.NoUDP),
+		set("hs_cfg_unix", !c.cfg.NoUnix),
+		set("hs_cfg_started", time.Now().Unix()),
+	)
+}
+
+// one loads one program of spec on the maps that exist.
+func (c *Capture) one(spec *ebpf.CollectionSpec, name string) (*ebpf.Program, error) {
+	p, ok := spec.Programs[name]
+	if !ok {
+		return nil, errors.New("not in the object")
+	}
+	s := spec.Copy()
+	s.Programs = map[string]*ebpf.ProgramSpec{name: p.Copy()}
+	share := map[string]*ebpf.Map{}
+	for n, m := range c.maps {
+		if _, ok := s.Maps[n]; ok {
+			share[n] = m
+		}
+	}
+	coll, err := ebpf.NewCollectionWithOptions(s, ebpf.CollectionOptions{MapReplacements: share})
+	if err != nil {
+		return nil, plain(err)
+	}
+	prog := coll.DetachProgram(name)
+	coll.Close()
+	return prog, nil
+}
+
+// whoami finds the collector's pid in the initial namespace, which is what
+// programs see: a program that runs in our own call stores it.
+func (c *Capture) whoami(spec *ebpf.CollectionSpec, self *ebpf.Variable) error {
+	p, err := c.one(spec, "hs_whoami")
+	if err != nil {
+		return fmt.Errorf("load hs_whoami: %w", err)
+	}
+	defer p.Close()
+	if _, err := p.Run(&ebpf.RunOptions{}); err != nil {
+		return fmt.Errorf("run hs_whoami: %w", err)
+	}
+	var pid uint32
+	if err := self.Get(&pid); err != nil || pid == 0 {
+		return fmt.Errorf("hs_whoami found no pid: %w", err)
+	}
+	if c.cfg.self {
+		return self.Set(uint32(0))
+	}
+	return nil
+}
+
+func (c *Capture) hook(spec *ebpf.CollectionSpec, h *hook) error {
+	p, err := c.one(spec, h.prog)
+	if err != nil {
+		return err
+	}
+	l, err := h.at.attach(p)
+	if err != nil {
+		_ = p.Close()
+		return plain(err)
+	}
+	c.progs = append(c.progs, p)
+	c.links = append(c.links, l)
+	return nil
+}
+
+func (a at) attach(p *ebpf.Program) (link.Link, error) {
+	switch a.kind {
+	case btfTracepoint, fexit:
+		return link.AttachTracing(link.TracingOptions{Program: p})
+	case tracepoint:
+		group, name, _ := strings.Cut(a.name, "/")
+		return link.Tracepoint(group, name, p, nil)
+	case rawTracepoint:
+		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: a.name, Program: p})
+	}
+	root, err := cgroupRoot()
+	if err != nil {
+		return nil, err
+	}
+	return link.AttachCgroup(link.CgroupOptions{Path: root, Attach: cgroupAttach[a.name], Program: p})
+}
+
+var cgroupAttach = map[string]ebpf.AttachType{
+	"recvmsg4": ebpf.AttachCGroupUDP4Recvmsg,
+	"recvmsg6": ebpf.AttachCGroupUDP6Recvmsg,
+}
+
+var errNoCgroup2 = errors.New("no cgroup2 hierarchy is mounted")
+
+// cgroupRoot is where the cgroup2 hierarchy is mounted.
+func cgroupRoot() (string, error) {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	for line := range bytes.Lines(b) {
+		head, tail, ok := strings.Cut(string(line), " - ")
+		f := strings.Fields(head)
+		if ok && len(f) > 4 && strings.HasPrefix(tail, "cgroup2 ") {
+			return f[4], nil
+		}
+	}
+	return "", errNoCgroup2
+}
+
+// plain is err in one line: the verifier's log is for those who ask for it
+// with HOPSCOPE_VERIFIER_LOG=1.
+func plain(err error) error {
+	var v *ebpf.VerifierError
+	if errors.As(err, &v) && os.Getenv("HOPSCOPE_VERIFIER_LOG") != "" {
+		return fmt.Errorf("%w\n%+v", err, v)
+	}
+	return err
+}
+
+// drops is what did not fit the ring, over all CPUs.
+func (c *Capture) drops() (event.Loss, error) {
+	var sum event.Loss
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.maps == nil {
+		return sum, os.ErrClosed
+	}
+	var per []event.Loss
+	key := uint32(0)
+	if err := c.maps["hs_drops"].Lookup(&key, &per); err != nil {
+		return sum, err
+	}
+	for i := range per {
+		for j := range sum.Calls {
+			sum.Calls[j] += per[i].Calls[j]
+			sum.Turns[j] += per[i].Turns[j]
+		}
+		sum.Other += per[i].Other
+	}
+	return sum, nil
+}

@@ -1,0 +1,92 @@
+package http1
+
+import (
+	"testing"
+
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/l7/l7test"
+)
+
+func TestProtocol(t *testing.T) { l7test.Run(t, Protocol) }
+
+func FuzzParse(f *testing.F) { l7test.Fuzz(f, Protocol) }
+
+func TestDetect(t *testing.T) {
+	for _, c := range []struct {
+		head string
+		want l7.Verdict
+	}{
+		{"GET / HTTP/1.1\r\n", l7.Request},
+		{"GET / HTTP/1.1", l7.More},
+		{"GE", l7.More},
+		{"GET /a b HTTP/1.1\r\n", l7.Request},
+		{"GET / HTTP/2.0\r\n", l7.No},
+		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", l7.No},
+		{"OPTIONS rtsp://h/ RTSP/1.0\r\n", l7.No},
+		{"INVITE sip:a@b SIP/2.0\r\n", l7.No},
+		{"FOO /x HTTP/1.1\r\n", l7.Request},
+		{"FOO /x", l7.No},
+		{"HTTP/1.1 200 OK\r\n", l7.Response},
+		{"HTTP/1.1 200", l7.Response},
+		{"HTTP/1", l7.More},
+		{"HTTP/1.1 2x0 OK", l7.No},
+		{"HTTP/1.7 200 OK", l7.No},
+		{"\x16\x03\x01\x02\x00", l7.No},
+		{"get key\r\n", l7.No},
+		{"*1\r\n$4\r\nPING\r\n", l7.No},
+		{"", l7.No},
+	} {
+		if got := detect([]byte(c.head)); got != c.want {
+			t.Errorf("%q: %d, want %d", c.head, got, c.want)
+		}
+	}
+}
+
+// TestHeaders: only what is allowed becomes an attribute, and credentials never.
+func TestHeaders(t *testing.T) {
+	o := l7.DefaultOptions()
+	o.RequestHeaders = map[string]bool{"x-tenant": true, "authorization": true}
+	o.ResponseHeaders = map[string]bool{"set-cookie": true, "etag": true}
+	p := Protocol.New(o)
+	m := l7.Message{Text: new(l7.Text)}
+	req := []byte("GET / HTTP/1.1\r\nX-Tenant: t1\r\nX-Other: x\r\nAuthorization: Bearer secret\r\n\r\n")
+	if n, err := p.Parse(l7.Client, l7.Window{B: req}, &m); n != len(req) || err != nil {
+		t.Fatal(n, err)
+	}
+	want := []l7.Attr{
+		{Key: "http.request.header.x-tenant", Str: "t1", Kind: l7.AttrList},
+		{Key: "http.request.header.authorization", Str: "REDACTED", Kind: l7.AttrList},
+	}
+	if len(m.Attrs) != len(want) || m.Attrs[0] != want[0] || m.Attrs[1] != want[1] {
+		t.Errorf("request: %+v", m.Attrs)
+	}
+	m.Reset()
+	resp := []byte("HTTP/1.1 204 No Content\r\nETag: \"1\"\r\nSet-Cookie: sid=secret\r\n\r\n")
+	if n, err := p.Parse(l7.Server, l7.Window{B: resp}, &m); n != len(resp) || err != nil {
+		t.Fatal(n, err)
+	}
+	if len(m.Attrs) != 2 || m.Attrs[0].Str != `"1"` || m.Attrs[1].Str != "REDACTED" {
+		t.Errorf("response: %+v", m.Attrs)
+	}
+}
+
+var (
+	benchReq = []byte("GET /api/item?id=3 HTTP/1.1\r\nHost: 10.77.0.2:8080\r\nUser-Agent: wrk/4.2\r\nAccept: */*\r\n\r\n")
+	benchRes = []byte("HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 10:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\nhello, world")
+)
+
+func BenchmarkRequest(b *testing.B)  { benchmark(b, l7.Client, benchReq) }
+func BenchmarkResponse(b *testing.B) { benchmark(b, l7.Server, benchRes) }
+
+func benchmark(b *testing.B, side l7.Side, msg []byte) {
+	p := Protocol.New(l7.DefaultOptions())
+	m := l7.Message{Text: new(l7.Text)}
+	b.SetBytes(int64(len(msg)))
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Reset()
+		if n, err := p.Parse(side, l7.Window{B: msg}, &m); n != len(msg) || err != nil {
+			b.Fatal(n, err)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package tracecompletionprocessor
+
+import (
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/semconv"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/table"
+)
+
+// names numbers strings, so that nodes compare by a word. What is not seen for
+// two turns of a generation is forgotten: numbers are never used again.
+type names struct {
+	next       uint32
+	young, old map[string]uint32
+}
+
+// maxNames bounds a generation.
+const maxNames = 1 << 16
+
+func newNames() *names { return &names{young: map[string]uint32{}} }
+
+func (n *names) id(s string) uint32 {
+	if s == "" {
+		return 0
+	}
+	if v, ok := n.young[s]; ok {
+		return v
+	}
+	v, ok := n.old[s]
+	if !ok {
+		n.next++
+		v = n.next
+	}
+	if len(n.young) >= maxNames {
+		n.old, n.young = n.young, map[string]uint32{}
+	}
+	n.young[s] = v
+	return v
+}
+
+// origin is what a resource says about who saw its spans.
+type origin struct {
+	host, process, service uint32
+}
+
+func (n *names) origin(res pcommon.Resource) origin {
+	var host, hostID, service, instance string
+	var pid int64
+	for k, v := range res.Attributes().All() {
+		switch k {
+		case semconv.HostName:
+			host = v.Str()
+		case semconv.HostID:
+			hostID = v.Str()
+		case semconv.ServiceName:
+			service = v.Str()
+		case semconv.ServiceInstanceID:
+			instance = v.Str()
+		case semconv.ProcessPID:
+			pid = v.Int()
+		}
+	}
+	if host == "" {
+		host = hostID
+	}
+	o := origin{host: n.id(host), service: n.id(service)}
+	switch {
+	case host != "" && pid != 0:
+		o.process = n.id(host + "\x00" + strconv.FormatInt(pid, 10))
+	case instance != "":
+		o.process = n.id("\x00" + instance)
+	}
+	return o
+}
+
+// read fills node with what span says, and returns about how many bytes the
+// span takes.
+func read(n *table.Node, span ptrace.Span, o origin) int64 {
+	n.Trace = table.TraceID(span.TraceID())
+	n.Span = hop.Key(be64(span.SpanID()))
+	n.Parent = hop.Key(be64(span.ParentSpanID()))
+	n.Start, n.End = int64(span.StartTimestamp()), int64(span.EndTimestamp())
+	n.Host, n.Process, n.Service = o.host, o.process, o.service
+	switch span.Kind() {
+	case ptrace.SpanKindServer, ptrace.SpanKindConsumer:
+		n.Server = true
+	case ptrace.SpanKindClient, ptrace.SpanKindProducer:
+		n.Client = true
+	}
+	size := int64(128 + len(span.Name()))
+	var traceID, spanID, format, evidence string
+	var system, port string
+	for k, v := range span.Attributes().All() {
+		size += int64(16 + len(k))
+		if v.Type() == pcommon.ValueTypeStr {
+			size += int64(len(v.Str()))
+		} else {
+			size += 8
+		}
+		switch k {
+		case semconv.CapturePoint:
+			n.Point, _ = hop.Parse(v.Str())
+		case semconv.ExchangeXID:
+			n.XID = key(v.Str())
+		case semconv.ExchangeLID:
+			n.LID = key(v.Str())
+		case semconv.PropagationTraceID:
+			traceID = v.Str()
+		case semconv.PropagationSpanID:
+			spanID = v.Str()
+		case semconv.PropagationFormat:
+			format = v.Str()
+		case semconv.RequestIDRequest:
+			n.RequestID = xxhash.Sum64String(v.Str())
+		case semconv.RequestIDResponse:
+			n.ResponseID = xxhash.Sum64String(v.Str())
+		case semconv.SyscallTraceIDRequest:
+			n.SyscallRequest = uint64(v.Int())
+		case semconv.SyscallTraceIDResponse:
+			n.SyscallResponse = uint64(v.Int())
+		case semconv.TraceProvisional:
+			n.Provisional = v.Bool()
+		case semconv.APMParentSpanID:
+			n.Original = key(v.Str())
+		case semconv.LinkEvidence:
+			evidence = v.Str()
+		case "db.system.name", "rpc.system.name", "messaging.system":
+			system = v.Str()
+		case "db.system", "rpc.system":
+			if system == "" {
+				system = v.Str()
+			}
+		case "http.request.method", "http.method":
+			if system == "" {
+				system = "http"
+			}
+		case semconv.ServerPort, semconv.NetworkPeerPort, "net.peer.port":
+			if p := number(v); p != 0 && (port == "" || k == semconv.ServerPort) {
+				port = k
+				n.PeerPort = uint16(p)
+			}
+		}
+	}
+	if n.Point == hop.ServerProcess {
+		n.PeerPort = 0
+	}
+	if system != "" {
+		n.System = xxhash.Sum64String(system)
+	}
+	if format != "" {
+		if id, ok := hop.ForeignTrace(format, traceID); ok {
+			n.CarriedTrace = table.TraceID(id)
+			n.CarriedSpan = hop.ForeignSpan(format, spanID)
+			n.CarriedOwn = format == formatPinpoint
+		}
+	}
+	n.Linked = evidence != "" && evidence != table.ByPropagation.String() && n.Parent != 0 && n.Parent != n.CarriedSpan
+	return size
+}
+
+// formatPinpoint is the one format that carries the callee's own span id.
+const formatPinpoint = "pinpoint"
+
+func number(v pcommon.Value) int64 {
+	if v.Type() == pcommon.ValueTypeInt {
+		return v.Int()
+	}
+	n, _ := strconv.ParseUint(v.AsString(), 10, 16)
+	return int64(n)
+}
+
+// key reads 16 hex digits; anything else is no key.
+func key(s string) hop.Key {
+	if len(s) != 16 {
+		return 0
+	}
+	v, err := strconv.ParseUint(s, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return hop.Key(v)
+}
+
+func be64(b [8]byte) (v uint64) {
+	for _, c := range b {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}

@@ -1,0 +1,168 @@
+package table
+
+import (
+	"slices"
+
+	"github.com/hopscope/hopscope/internal/hop"
+)
+
+// exchange is one request and its answer, with every hop that saw it.
+type exchange struct {
+	lid, xid hop.Key
+	hops     []*Node // in path order
+	group    *group
+	carried  pair
+	own      bool // the carried span id is the callee's own
+	// cause is the inbound process hop that led to it.
+	cause    *Node
+	evidence Evidence
+	// upstream: the link table knows its client side, on another host.
+	upstream bool
+	start    int64
+}
+
+// sameWithin is how far apart two hops of one exchange may start: xid is made
+// of 64 bits that come again, and clocks of hosts differ.
+const sameWithin = int64(120e9)
+
+// exchange finds the exchange that n is a hop of, or makes one. If n's two keys
+// name two, they are one.
+func (t *Table) exchange(n *Node) *exchange {
+	near := func(x *exchange) bool { return x != nil && abs(x.start-n.Start) < sameWithin }
+	var a, b *exchange
+	if n.LID != 0 {
+		if a = t.byLID[n.LID]; !near(a) {
+			a = nil
+		}
+	}
+	if n.XID != 0 {
+		if b = t.byXID[n.XID]; !near(b) {
+			b = nil
+		}
+	}
+	switch {
+	case a == nil && b == nil:
+		a = &exchange{start: n.Start, group: &group{first: n.Start, last: n.End}}
+		a.group.exchanges = append(a.group.exchanges, a)
+	case a == nil:
+		a = b
+	case b != nil && a != b:
+		t.merge(a, b)
+	}
+	if n.LID != 0 && a.lid == 0 {
+		a.lid = n.LID
+	}
+	if n.XID != 0 && a.xid == 0 {
+		a.xid = n.XID
+	}
+	if n.LID != 0 {
+		t.byLID[n.LID] = a
+	}
+	if n.XID != 0 {
+		t.byXID[n.XID] = a
+	}
+	return a
+}
+
+// merge makes b part of a.
+func (t *Table) merge(a, b *exchange) {
+	for _, n := range b.hops {
+		n.ex = a
+		a.insert(n)
+	}
+	if a.lid == 0 {
+		a.lid = b.lid
+	}
+	if a.xid == 0 {
+		a.xid = b.xid
+	}
+	if a.carried == (pair{}) {
+		a.carried, a.own = b.carried, b.own
+	}
+	if a.cause == nil {
+		a.cause, a.evidence = b.cause, b.evidence
+	}
+	a.upstream = a.upstream || b.upstream
+	if b.lid != 0 {
+		t.byLID[b.lid] = a
+	}
+	if b.xid != 0 {
+		t.byXID[b.xid] = a
+	}
+	if c := t.carriers[b.carried]; c != nil && b.carried != (pair{}) {
+		c.exchanges = slices.DeleteFunc(c.exchanges, func(x *exchange) bool { return x == b || x == a })
+		c.exchanges = append(c.exchanges, a)
+	}
+	b.hops = nil
+	t.join(a.group, b.group)
+}
+
+// insert puts n at its place on the path: by capture point; at one point, the
+// client's side is passed outwards, the server's inwards, so the hop that saw
+// the request first comes first.
+func (x *exchange) insert(n *Node) {
+	i, _ := slices.BinarySearchFunc(x.hops, n, compareHops)
+	x.hops = slices.Insert(x.hops, i, n)
+	x.start = min(x.start, n.Start)
+}
+
+func compareHops(a, b *Node) int {
+	switch {
+	case a.Point != b.Point:
+		return int(a.Point) - int(b.Point)
+	case a.Start != b.Start:
+		return sign(a.Start - b.Start)
+	case a.End != b.End: // the outer one ends later
+		return sign(b.End - a.End)
+	case a.Span < b.Span:
+		return -1
+	case a.Span > b.Span:
+		return 1
+	}
+	return 0
+}
+
+// firstHost is the host of the client's side; 0 if nobody saw that side.
+func (x *exchange) firstHost() uint32 {
+	if len(x.hops) > 0 && x.hops[0].Point.OfClient() {
+		return x.hops[0].Host
+	}
+	return 0
+}
+
+func (x *exchange) indexOf(n *Node) int {
+	for i, h := range x.hops {
+		if h == n {
+			return i
+		}
+	}
+	return -1
+}
+
+// root is the key of which a trace id is made.
+func (x *exchange) root() hop.Key {
+	if x.lid != 0 {
+		return x.lid
+	}
+	if x.xid != 0 {
+		return x.xid
+	}
+	return x.hops[0].Span
+}
+
+func abs(v int64) int64 {
+	if v < 0 {
+		return -v
+	}
+	return v
+}
+
+func sign(v int64) int {
+	switch {
+	case v < 0:
+		return -1
+	case v > 0:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,130 @@
+// Package table joins spans into traces: hops of one exchange into a chain,
+// exchanges of one process into components, app spans into both. It holds
+// nodes, which are spans reduced to what the joining needs, and knows nothing
+// of OTLP.
+//
+// Joining does not depend on the order of arrival, and joining what is joined
+// changes nothing.
+package table
+
+import "github.com/hopscope/hopscope/internal/hop"
+
+// TraceID is an OTLP trace id. All zero: none.
+type TraceID [16]byte
+
+// Node is one span. The first group of fields is what it says of itself.
+type Node struct {
+	Trace  TraceID
+	Span   hop.Key
+	Parent hop.Key
+	// Provisional: Trace is one that we made up, and gives way to an app's.
+	Provisional bool
+
+	// Point is the capture point of a hop; Unknown for app spans.
+	Point hop.Point
+	// Server and Client say the kind of an app span.
+	Server, Client bool
+
+	Start, End int64 // unix nanoseconds
+
+	// Host and Process are interned names: 0 is unknown.
+	Host    uint32
+	Process uint32 // host and pid, or the service instance
+	Service uint32
+
+	// Original is the parent that an app span had before it was joined, if it
+	// was.
+	Original hop.Key
+
+	// XID and LID are the exchange keys of a hop.
+	XID, LID hop.Key
+
+	// Carried are the ids that a hop's request carried, 0 if none. OwnID: the
+	// span id is the callee's own (Pinpoint), not its parent's.
+	CarriedTrace TraceID
+	CarriedSpan  hop.Key
+	CarriedOwn   bool
+
+	// RequestID and ResponseID hash X-Request-ID of the two messages.
+	RequestID, ResponseID uint64
+	// SyscallRequest and SyscallResponse are the syscall trace ids.
+	SyscallRequest, SyscallResponse uint64
+	// Linked: the receiver has given Parent as an exchange of the process.
+	Linked bool
+
+	// System and Peer tell a client app span from another one: hash of the
+	// database, RPC or HTTP system, hash of the peer. 0 unknown.
+	System   uint64
+	PeerPort uint16
+
+	// Index lets the owner find its span again.
+	Index int
+
+	arrival int64
+	ex      *exchange
+	group   *group
+	done    bool // decided and sent on
+	dropped bool
+}
+
+// App reports whether n was made by an APM agent or SDK.
+func (n *Node) App() bool { return n.Point == hop.Unknown }
+
+// parent is what an app span itself named as its parent.
+func (n *Node) parent() hop.Key {
+	if n.Original != 0 {
+		return n.Original
+	}
+	return n.Parent
+}
+
+// Decision is what joining makes of a node.
+type Decision struct {
+	Trace       TraceID
+	Span        hop.Key
+	Parent      hop.Key
+	Provisional bool
+	// Original is the parent that an app span named, if another one was put in
+	// its place.
+	Original hop.Key
+	// Rooted: an app span that named no parent got one.
+	Rooted bool
+	// Drop: the span is not sent on. Folded are the network hops that go into
+	// this process span instead of being spans. Shift is to be added to its
+	// times, ns.
+	Drop   bool
+	Folded []*Node
+	Shift  int64
+	// Added is what lies between this hop and the next one, ns; valid if
+	// HasAdded. Inconsistent: it came out negative and was set to zero.
+	Added        int64
+	HasAdded     bool
+	Inconsistent bool
+	// Evidence of a link that the table made: a code of evidence names.
+	Evidence Evidence
+	// LinkTrace is another trace that this one must not be merged with but has
+	// to do with: it becomes a span link.
+	LinkTrace TraceID
+	LinkSpan  hop.Key
+}
+
+// Evidence is what a process link rests on.
+type Evidence uint8
+
+// Evidence, strongest first.
+const (
+	NoEvidence Evidence = iota
+	ByPropagation
+	ByRequestID
+	BySyscall
+	BySyscallOneSide
+)
+
+func (e Evidence) String() string {
+	return [...]string{"", "propagated_ids", "x_request_id", "syscall_trace_id", "syscall_trace_id"}[e]
+}
+
+// Confidence is how sure a link of this evidence is.
+func (e Evidence) Confidence() string {
+	return [...]string{"", "exact", "exact", "high", "medium"}[e]
+}

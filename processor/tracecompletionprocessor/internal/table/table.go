@@ -1,0 +1,415 @@
+package table
+
+import (
+	"slices"
+
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/skew"
+)
+
+// Stats counts what the table did and what it refused. Cumulative.
+type Stats struct {
+	Duplicates       uint64 // hops that were there already: two taps of one place
+	RefusedTwoTraces uint64 // joins that would have merged two app traces
+	RefusedSpans     uint64 // joins past Guards.MaxSpans
+	RefusedDuration  uint64 // joins past Guards.MaxDuration
+	RefusedSiblings  uint64 // app spans not re-parented for Guards.MaxSiblings
+	Ambiguous        uint64 // links with more than one candidate, not made
+	Links            [5]uint64
+	Held             int // nodes in the table
+}
+
+// carrier is what is known of one propagated pair (trace id, span id).
+type carrier struct {
+	exchanges []*exchange
+}
+
+type pair struct {
+	trace TraceID
+	span  hop.Key
+}
+
+// procKey finds the exchanges of a process by something their messages share.
+type procKey struct {
+	process uint32
+	what    uint64
+}
+
+// Table holds nodes. It is not safe for concurrent use.
+type Table struct {
+	cfg    Config
+	guards Guards
+	stats  Stats
+	skew   *skew.Estimator
+
+	hops     map[hop.Key]*Node // by span id
+	apps     map[pair]*Node    // by trace and span id
+	servers  map[pair]*Node    // server app spans by what they name as parent
+	byLID    map[hop.Key]*exchange
+	byXID    map[hop.Key]*exchange
+	traces   map[TraceID]*group
+	carriers map[pair]*carrier
+	waiting  map[hop.Key][]*Node // by the parent that is not there yet
+	request  map[procKey]*sides  // by X-Request-ID
+	syscall  map[procKey]*sides  // by syscall trace id
+}
+
+// sides are the exchanges of one process that share an id.
+type sides struct {
+	in, out []*Node
+}
+
+// maxShared bounds how many messages of one process may share an id before it
+// says nothing (a constant X-Request-ID).
+const maxShared = 64
+
+// Config is how joining is done.
+type Config struct {
+	Guards Guards
+	// Reparent: app spans may get another parent.
+	Reparent bool
+	// Fold: network hops go into the process span of their host. Drop: they go.
+	Fold, Drop bool
+	// Skew: clock offsets of hosts are estimated. Adjust: and corrected.
+	Skew, Adjust bool
+}
+
+// New makes an empty table.
+func New(c Config) *Table {
+	return &Table{
+		cfg: c, guards: c.Guards, skew: skew.New(),
+		hops: map[hop.Key]*Node{}, apps: map[pair]*Node{}, servers: map[pair]*Node{},
+		byLID: map[hop.Key]*exchange{}, byXID: map[hop.Key]*exchange{},
+		traces: map[TraceID]*group{}, carriers: map[pair]*carrier{},
+		waiting: map[hop.Key][]*Node{},
+		request: map[procKey]*sides{}, syscall: map[procKey]*sides{},
+	}
+}
+
+// Stats is a copy of the counters.
+func (t *Table) Stats() Stats {
+	s := t.stats
+	s.Held = len(t.hops) + len(t.apps)
+	return s
+}
+
+// Add takes a node. It returns false for a hop that is there already.
+func (t *Table) Add(n *Node, now int64) bool {
+	n.arrival = now
+	if n.App() {
+		return t.addApp(n)
+	}
+	return t.addHop(n)
+}
+
+func (t *Table) addApp(n *Node) bool {
+	key := pair{n.Trace, n.Span}
+	if t.apps[key] != nil {
+		t.stats.Duplicates++
+		return false
+	}
+	t.apps[key] = n
+	n.group = t.trace(n.Trace, true, n)
+	if p := n.parent(); n.Server && p != 0 {
+		t.servers[pair{n.Trace, p}] = n
+	}
+	if n.Client {
+		g := n.group.find()
+		if len(g.clients) < maxClients {
+			g.clients = append(g.clients, n)
+		}
+	}
+	return true
+}
+
+// maxClients bounds the client app spans of a trace among which the one that
+// made a call is looked for.
+const maxClients = 1024
+
+func (t *Table) addHop(n *Node) bool {
+	if t.hops[n.Span] != nil {
+		t.stats.Duplicates++
+		return false
+	}
+	t.hops[n.Span] = n
+	x := t.exchange(n)
+	x.insert(n)
+	n.ex = x
+	g := x.group.find()
+	g.spans++
+	g.first, g.last = min(g.first, n.Start), max(g.last, n.End)
+	n.group = g
+
+	if n.CarriedTrace != (TraceID{}) && x.carried == (pair{}) {
+		x.carried, x.own = pair{n.CarriedTrace, n.CarriedSpan}, n.CarriedOwn
+		t.join(x.group, t.trace(n.CarriedTrace, true, nil))
+		c := t.carriers[x.carried]
+		if c == nil {
+			c = &carrier{}
+			t.carriers[x.carried] = c
+		}
+		if len(c.exchanges) <= t.guards.MaxSiblings {
+			c.exchanges = append(c.exchanges, x)
+		}
+	}
+	if n.Trace != (TraceID{}) {
+		t.join(x.group, t.trace(n.Trace, !n.Provisional, nil))
+	}
+	if t.cfg.Skew {
+		t.observeSkew(x)
+	}
+	t.link(n)
+	for _, child := range t.waiting[n.Span] {
+		t.adopt(child, n)
+	}
+	delete(t.waiting, n.Span)
+	return true
+}
+
+// trace is the group of a trace id. app: it is an app's. n, if any, counts.
+func (t *Table) trace(id TraceID, app bool, n *Node) *group {
+	g := t.traces[id]
+	if g == nil {
+		g = &group{first: 1<<63 - 1, ids: []TraceID{id}}
+		t.traces[id] = g
+	}
+	g = g.find()
+	if app && g.app == (TraceID{}) {
+		g.app = id
+	}
+	if n != nil {
+		g.spans++
+		g.first, g.last = min(g.first, n.Start), max(g.last, n.End)
+	}
+	return g
+}
+
+// link finds the exchange of the same process that caused n's, or those that
+// n's caused.
+func (t *Table) link(n *Node) {
+	if !n.Point.Process() {
+		return
+	}
+	if n.Point == hop.ServerProcess {
+		if g := n.group.find(); len(g.inbound) < maxClients {
+			g.inbound = append(g.inbound, n)
+		}
+	}
+	if n.Linked && n.Parent != 0 {
+		if p := t.hops[n.Parent]; p != nil {
+			t.adopt(n, p)
+		} else if len(t.waiting[n.Parent]) < t.guards.MaxSpans {
+			t.waiting[n.Parent] = append(t.waiting[n.Parent], n)
+		}
+	}
+	if n.Process == 0 {
+		return
+	}
+	t.share(t.request, n, n.RequestID)
+	if n.ResponseID != n.RequestID {
+		t.share(t.request, n, n.ResponseID)
+	}
+	t.share(t.syscall, n, n.SyscallRequest)
+	if n.SyscallResponse != n.SyscallRequest {
+		t.share(t.syscall, n, n.SyscallResponse)
+	}
+}
+
+// share files n under an id.
+func (t *Table) share(m map[procKey]*sides, n *Node, id uint64) {
+	if id == 0 {
+		return
+	}
+	k := procKey{n.Process, id}
+	s := m[k]
+	if s == nil {
+		s = &sides{}
+		m[k] = s
+	}
+	list := &s.out
+	if n.Point == hop.ServerProcess {
+		list = &s.in
+	}
+	if len(*list) < maxShared {
+		*list = append(*list, n)
+	}
+}
+
+// Settle looks, for nodes that are about to be decided, which exchanges of
+// their processes caused each other. It is done late, because a candidate that
+// is not there yet can make a link ambiguous.
+func (t *Table) Settle(n *Node) {
+	if n.ex == nil || !n.Point.Process() || n.Process == 0 {
+		return
+	}
+	if n.Point == hop.ClientProcess {
+		t.tryLink(n)
+		return
+	}
+	each := func(m map[procKey]*sides, id uint64) {
+		if s := m[procKey{n.Process, id}]; id != 0 && s != nil {
+			for _, o := range s.out {
+				t.tryLink(o)
+			}
+		}
+	}
+	each(t.request, n.RequestID)
+	each(t.request, n.ResponseID)
+	each(t.syscall, n.SyscallRequest)
+	each(t.syscall, n.SyscallResponse)
+}
+
+// tryLink joins the outbound exchange of n with the inbound one that its ids
+// name, if there is exactly one.
+func (t *Table) tryLink(n *Node) {
+	if n.ex == nil || n.ex.cause != nil {
+		return
+	}
+	if p, e := t.cause(n); p != nil {
+		n.ex.cause, n.ex.evidence = p, e
+		t.stats.Links[e]++
+		t.join(p.group, n.group)
+	}
+}
+
+// cause is the inbound hop of n's process that caused the outbound n.
+func (t *Table) cause(n *Node) (*Node, Evidence) {
+	if n.RequestID != 0 {
+		if p := t.sole(t.request, n, n.RequestID, func(p *Node) bool { return p.RequestID == n.RequestID || p.ResponseID == n.RequestID }); p != nil {
+			return p, ByRequestID
+		}
+	}
+	var a, b *Node
+	if n.SyscallRequest != 0 {
+		a = t.sole(t.syscall, n, n.SyscallRequest, func(p *Node) bool { return p.SyscallRequest == n.SyscallRequest })
+	}
+	if n.SyscallResponse != 0 {
+		b = t.sole(t.syscall, n, n.SyscallResponse, func(p *Node) bool { return p.SyscallResponse == n.SyscallResponse })
+	}
+	switch {
+	case a != nil && a == b:
+		return a, BySyscall
+	case a != nil && b != nil:
+		t.stats.Ambiguous++ // request side and response side disagree
+	case a != nil:
+		return a, BySyscallOneSide
+	case b != nil:
+		return b, BySyscallOneSide
+	}
+	return nil, NoEvidence
+}
+
+// sole is the one inbound hop of n's process under id that was open when n
+// began and that ok accepts.
+func (t *Table) sole(m map[procKey]*sides, n *Node, id uint64, ok func(*Node) bool) *Node {
+	s := m[procKey{n.Process, id}]
+	if s == nil || len(s.in) >= maxShared {
+		return nil
+	}
+	var found *Node
+	for _, p := range s.in {
+		if p.Start <= n.Start && n.Start <= p.End && ok(p) {
+			if found != nil {
+				t.stats.Ambiguous++
+				return nil
+			}
+			found = p
+		}
+	}
+	return found
+}
+
+// adopt joins the exchange of child with that of its parent.
+func (t *Table) adopt(child, parent *Node) {
+	if child.ex.cause == nil && parent.Point == hop.ServerProcess && child.Point == hop.ClientProcess {
+		child.ex.cause = parent
+	}
+	t.join(parent.group, child.group)
+}
+
+// Orphan reports whether n is the outermost hop here of an exchange whose
+// client side nobody here has seen, and that no header places.
+func (t *Table) Orphan(n *Node) bool {
+	return n.LID != 0 && n.ex != nil && n.Point.OfServer() && !n.ex.upstream && n.ex.carried == (pair{}) &&
+		n.ex.hops[0] == n
+}
+
+// Learn tells that the exchange of key lid belongs to trace id on the host of
+// its client, and that its client side exists there. ok: its trace had an id of
+// our making until now, was, which id takes the place of.
+func (t *Table) Learn(lid hop.Key, id TraceID, provisional bool) (was TraceID, ok bool) {
+	x := t.byLID[lid]
+	if x == nil || id == (TraceID{}) {
+		return was, false
+	}
+	x.upstream = true
+	g := x.group.find()
+	was, _ = t.groupTrace(g, x)
+	if provisional {
+		if g.app == (TraceID{}) {
+			g.own, g.learned = id, true
+		}
+	} else {
+		t.join(x.group, t.trace(id, true, nil))
+	}
+	return was, was != id && g.app == (TraceID{}) || was != id && !provisional
+}
+
+// Forget takes n out: nothing that comes later will find it.
+func (t *Table) Forget(n *Node) {
+	if n.App() {
+		if k := (pair{n.Trace, n.Span}); t.apps[k] == n {
+			delete(t.apps, k)
+		}
+		if k := (pair{n.Trace, n.parent()}); t.servers[k] == n {
+			delete(t.servers, k)
+		}
+		t.leave(n)
+		return
+	}
+	if t.hops[n.Span] == n {
+		delete(t.hops, n.Span)
+	}
+	delete(t.waiting, n.Span)
+	delete(t.waiting, n.Parent)
+	for _, id := range [...]uint64{n.RequestID, n.ResponseID} {
+		delete(t.request, procKey{n.Process, id})
+	}
+	for _, id := range [...]uint64{n.SyscallRequest, n.SyscallResponse} {
+		delete(t.syscall, procKey{n.Process, id})
+	}
+	x := n.ex
+	if x == nil {
+		return
+	}
+	if t.byLID[x.lid] == x {
+		delete(t.byLID, x.lid)
+	}
+	if t.byXID[x.xid] == x {
+		delete(t.byXID, x.xid)
+	}
+	if c := t.carriers[x.carried]; c != nil {
+		c.exchanges = slices.DeleteFunc(c.exchanges, func(o *exchange) bool { return o == x })
+		if len(c.exchanges) == 0 {
+			delete(t.carriers, x.carried)
+		}
+	}
+	t.leave(n)
+}
+
+// leave takes n out of its group's count; a trace without spans is forgotten.
+func (t *Table) leave(n *Node) {
+	if n.group == nil {
+		return
+	}
+	g := n.group.find()
+	if g.gone++; g.gone < g.spans {
+		return
+	}
+	for _, id := range g.ids {
+		if o := t.traces[id]; o != nil && o.find() == g {
+			delete(t.traces, id)
+		}
+	}
+	g.ids, g.exchanges, g.clients, g.inbound = nil, nil, nil, nil
+}

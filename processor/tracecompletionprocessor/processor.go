@@ -1,0 +1,371 @@
+package tracecompletionprocessor
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
+	"go.uber.org/zap"
+
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/links"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/metadata"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/table"
+)
+
+// batch is what came at once. It waits, and is sent on, as one: nothing is
+// copied.
+type batch struct {
+	td    ptrace.Traces
+	nodes []table.Node
+	came  int64 // unix ns
+	asked bool  // its exchanges were looked up once
+	bytes int64
+}
+
+type completion struct {
+	cfg   *Config
+	log   *zap.Logger
+	next  consumer.Traces
+	set   component.TelemetrySettings
+	links links.Store
+	tb    *metadata.TelemetryBuilder
+
+	mu      sync.Mutex // protects all below
+	table   *table.Table
+	names   *names
+	waiting []*batch // in order of arrival
+	sent    []*batch // remembered, in order of arrival
+	spans   int
+	bytes   int64
+	known   int // nodes of sent
+
+	sendMu sync.Mutex // one flush at a time: batches leave in order
+
+	stop chan struct{}
+	done chan struct{}
+	now  func() time.Time
+
+	received, forwarded, early, dupes, folded, failed, lookupErrors, chained atomic.Uint64
+	failing                                                                  atomic.Bool
+}
+
+func newCompletion(cfg *Config, set processor.Settings, next consumer.Traces) (*completion, error) {
+	p := &completion{
+		cfg: cfg, log: set.Logger, next: next, set: set.TelemetrySettings,
+		table: table.New(table.Config{
+			Guards:   table.Guards{MaxSpans: cfg.Guards.MaxSpans, MaxDuration: cfg.Guards.MaxDuration, MaxSiblings: cfg.Guards.MaxSiblings},
+			Reparent: cfg.ReparentAPM, Fold: cfg.Hops == hopsAttributes, Drop: cfg.Hops == valueOff,
+			Skew: cfg.ClockSkew != valueOff, Adjust: cfg.ClockSkew == skewAdjust,
+		}),
+		names: newNames(),
+		now:   time.Now,
+	}
+	return p, nil
+}
+
+// Capabilities: ids and parents are changed in place.
+func (p *completion) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: true}
+}
+
+// Start opens the link table and begins to send on what has settled.
+func (p *completion) Start(ctx context.Context, _ component.Host) error {
+	store, err := newStore(ctx, &p.cfg.Links)
+	if err != nil {
+		return err
+	}
+	p.links = store
+	if p.tb, err = p.observe(); err != nil {
+		return err
+	}
+	p.stop, p.done = make(chan struct{}), make(chan struct{})
+	go p.run()
+	return nil
+}
+
+// Shutdown sends on everything that waits.
+func (p *completion) Shutdown(ctx context.Context) error {
+	if p.stop == nil {
+		return nil
+	}
+	close(p.stop)
+	<-p.done
+	p.stop = nil
+	p.flush(ctx, 1<<62)
+	p.tb.Shutdown()
+	return p.links.Close(ctx)
+}
+
+// ConsumeTraces takes a batch in. It waits only while the processor is full,
+// and then no longer than the next consumer takes for the oldest batch.
+func (p *completion) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
+	n := td.SpanCount()
+	if n == 0 {
+		return p.next.ConsumeTraces(ctx, td)
+	}
+	b := &batch{td: td, nodes: make([]table.Node, n), came: p.now().UnixNano()}
+	p.received.Add(uint64(n))
+	var puts []links.Entry
+	p.mu.Lock()
+	i := 0
+	for _, rs := range td.ResourceSpans().All() {
+		o := p.names.origin(rs.Resource())
+		for _, ss := range rs.ScopeSpans().All() {
+			ss.Spans().RemoveIf(func(span ptrace.Span) bool {
+				node := &b.nodes[i]
+				size := read(node, span, o)
+				node.Index = i
+				i++
+				if !p.table.Add(node, b.came) {
+					*node = table.Node{Index: -1}
+					p.dupes.Add(1)
+					return true
+				}
+				b.bytes += size
+				if node.LID != 0 && node.Point.OfClient() {
+					t, provisional := node.Trace, node.Provisional
+					puts = append(puts, links.Entry{Key: links.Exchange(node.LID), Trace: links.Trace{ID: [16]byte(t), Provisional: provisional}})
+				}
+				return false
+			})
+		}
+	}
+	p.waiting = append(p.waiting, b)
+	p.spans += n
+	p.bytes += b.bytes
+	full := p.spans > p.cfg.MaxSpans || p.bytes > p.cfg.MaxBytes
+	p.mu.Unlock()
+	if len(puts) > 0 {
+		p.links.Put(puts)
+	}
+	if full {
+		p.relieve(ctx)
+	}
+	return nil
+}
+
+// relieve sends the oldest batches on as they are until there is room.
+func (p *completion) relieve(ctx context.Context) {
+	p.sendMu.Lock()
+	defer p.sendMu.Unlock()
+	for {
+		p.mu.Lock()
+		if len(p.waiting) == 0 || (p.spans <= p.cfg.MaxSpans && p.bytes <= p.cfg.MaxBytes) {
+			p.mu.Unlock()
+			return
+		}
+		b := p.take()
+		p.mu.Unlock()
+		p.early.Add(uint64(len(b.nodes)))
+		p.send(ctx, b)
+	}
+}
+
+// take removes the oldest waiting batch. p.mu is held.
+func (p *completion) take() *batch {
+	b := p.waiting[0]
+	p.waiting[0] = nil
+	p.waiting = p.waiting[1:]
+	p.spans -= len(b.nodes)
+	p.bytes -= b.bytes
+	return b
+}
+
+// maxPause bounds how late a batch may leave.
+const maxPause = 50 * time.Millisecond
+
+func (p *completion) run() {
+	defer close(p.done)
+	t := time.NewTicker(min(maxPause, max(p.cfg.Settle/20, time.Millisecond)))
+	defer t.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-t.C:
+		}
+		now := p.now().UnixNano()
+		p.ask(now - int64(p.cfg.Settle)/2)
+		p.flush(context.Background(), now-int64(p.cfg.Settle))
+		p.forget(now - int64(p.cfg.Settle) - int64(p.cfg.Remember))
+	}
+}
+
+// ask looks the exchanges up of batches that came before t, once at half time:
+// what it learns early, hosts further down can learn from it before they send.
+func (p *completion) ask(t int64) {
+	if p.cfg.Links.Store != storeRedis {
+		return
+	}
+	p.mu.Lock()
+	var lids []hop.Key
+	for _, b := range p.waiting {
+		if b.came > t {
+			break
+		}
+		if !b.asked {
+			b.asked = true
+			lids = p.unknown(b, lids)
+		}
+	}
+	p.mu.Unlock()
+	p.lookUp(lids)
+}
+
+// unknown adds the exchanges of b whose client side nobody here has seen.
+func (p *completion) unknown(b *batch, lids []hop.Key) []hop.Key {
+	for i := range b.nodes {
+		if n := &b.nodes[i]; n.Index >= 0 && p.table.Orphan(n) {
+			lids = append(lids, n.LID)
+		}
+	}
+	return lids
+}
+
+// maxLookUp bounds the keys of one round trip.
+const maxLookUp = 4096
+
+// lookUp learns from the link table what it knows of lids, in bounded time.
+func (p *completion) lookUp(lids []hop.Key) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Links.Timeout)
+	defer cancel()
+	for len(lids) > 0 {
+		n := min(len(lids), maxLookUp)
+		found, steps, err := links.Resolve(ctx, p.links, lids[:n])
+		p.chained.Add(uint64(steps))
+		if err != nil {
+			p.lookupErrors.Add(uint64(len(lids)))
+		}
+		p.mu.Lock()
+		var aliases []links.Entry
+		for i, t := range found {
+			if t.ID == ([16]byte{}) {
+				continue
+			}
+			if was, ok := p.table.Learn(lids[i], table.TraceID(t.ID), t.Provisional); ok {
+				aliases = append(aliases, links.Entry{Key: links.Alias([16]byte(was)), Trace: t})
+			}
+		}
+		p.mu.Unlock()
+		if len(aliases) > 0 {
+			p.links.Put(aliases)
+		}
+		if err != nil {
+			return
+		}
+		lids = lids[n:]
+	}
+}
+
+// flush sends on the batches that came before t.
+func (p *completion) flush(ctx context.Context, t int64) {
+	p.sendMu.Lock()
+	defer p.sendMu.Unlock()
+	if p.cfg.Links.Store == storeRedis {
+		p.mu.Lock()
+		var lids []hop.Key
+		for _, b := range p.waiting {
+			if b.came > t {
+				break
+			}
+			lids = p.unknown(b, lids)
+		}
+		p.mu.Unlock()
+		p.lookUp(lids)
+	}
+	for {
+		p.mu.Lock()
+		if len(p.waiting) == 0 || p.waiting[0].came > t {
+			p.mu.Unlock()
+			return
+		}
+		b := p.take()
+		p.mu.Unlock()
+		p.send(ctx, b)
+	}
+}
+
+// send decides what becomes of b's spans and gives them to the next consumer.
+// p.sendMu is held.
+func (p *completion) send(ctx context.Context, b *batch) {
+	p.mu.Lock()
+	for j := range b.nodes {
+		if n := &b.nodes[j]; n.Index >= 0 {
+			p.table.Settle(n)
+		}
+	}
+	i := 0
+	var aliases []links.Entry
+	for _, rs := range b.td.ResourceSpans().All() {
+		for _, ss := range rs.ScopeSpans().All() {
+			ss.Spans().RemoveIf(func(span ptrace.Span) bool {
+				for b.nodes[i].Index < 0 {
+					i++
+				}
+				n := &b.nodes[i]
+				i++
+				d := p.table.Decide(n)
+				if d.Drop {
+					p.folded.Add(1)
+					return true
+				}
+				if n.LID != 0 && n.Point.OfClient() && d.Trace != n.Trace && n.Provisional {
+					aliases = append(aliases, links.Entry{Key: links.Alias([16]byte(n.Trace)), Trace: links.Trace{ID: [16]byte(d.Trace), Provisional: d.Provisional}})
+				}
+				apply(span, n, &d)
+				return false
+			})
+		}
+	}
+	td := b.td
+	b.td = ptrace.Traces{}
+	p.sent = append(p.sent, b)
+	p.known += len(b.nodes)
+	p.mu.Unlock()
+	if len(aliases) > 0 && p.cfg.Links.Store == storeRedis {
+		p.links.Put(aliases)
+	}
+	td.ResourceSpans().RemoveIf(func(rs ptrace.ResourceSpans) bool {
+		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool { return ss.Spans().Len() == 0 })
+		return rs.ScopeSpans().Len() == 0
+	})
+	n := td.SpanCount()
+	if n == 0 {
+		return
+	}
+	if err := p.next.ConsumeTraces(ctx, td); err != nil {
+		p.failed.Add(uint64(n))
+		if !p.failing.Swap(true) {
+			p.log.Error("the next consumer refused spans; further refusals are only counted", zap.Int("spans", n), zap.Error(err))
+		}
+		return
+	}
+	p.failing.Store(false)
+	p.forwarded.Add(uint64(n))
+}
+
+// forget drops what was sent on and came before t, and of the rest the oldest
+// past max_spans: those that wait and those that are remembered are bounded
+// alike.
+func (p *completion) forget(t int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := 0
+	for k < len(p.sent) && (p.sent[k].came <= t || p.known > p.cfg.MaxSpans) {
+		p.known -= len(p.sent[k].nodes)
+		for i := range p.sent[k].nodes {
+			if n := &p.sent[k].nodes[i]; n.Index >= 0 {
+				p.table.Forget(n)
+			}
+		}
+		p.sent[k] = nil
+		k++
+	}
+	p.sent = p.sent[k:]
+}
