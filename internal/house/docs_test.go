@@ -34,7 +34,7 @@ func TestProtocolsDoc(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Errorf("%s is out of date (make generate); it should have\n%s", name, want)
+		t.Errorf("%s is out of date (go test ./internal/house -update); it should have\n%s", name, want)
 		return
 	}
 	if err := os.WriteFile(name, []byte(before+begin+want+end+after), 0o644); err != nil {
