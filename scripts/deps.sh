@@ -2,7 +2,7 @@
 # Installs what a task needs from Debian, if this is Debian and we are root;
 # else says what is missing and what is skipped without it.
 #
-#	scripts/deps.sh test|bench|generate...
+#	scripts/deps.sh test|bench|generate|ci...
 #
 # No service is started by installing: for the time of the installation a
 # policy-rc.d forbids it (unless there is one already).
@@ -31,6 +31,11 @@ table() {
 		redis-benchmark|redis-tools|the Redis rows
 		T
 		;;
+	ci) cat <<-'T'
+		make|make|everything
+		git|git|everything
+		T
+		;;
 	generate) cat <<-'T'
 		clang-19|clang-19|the BPF objects
 		llvm-strip-19|llvm-19|the BPF objects
@@ -45,7 +50,8 @@ for task in "$@"; do
 	while IFS='|' read -r cmd pkg without; do
 		PATH=$PATH:/usr/sbin:/sbin command -v "$cmd" >/dev/null && continue
 		missing+=("$cmd (Debian: $pkg): without it, $without")
-		packages+=($pkg)
+		read -r -a more <<<"$pkg"
+		packages+=("${more[@]}")
 	done < <(table "$task")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -130,14 +130,3 @@ func write(t *testing.T, name, text string) {
 		t.Fatal(err)
 	}
 }
-
-// collector runs the distribution with a configuration, until the test's end.
-func collector(t *testing.T, config string) *rig.Collector {
-	t.Helper()
-	c, err := rig.StartCollector(binary(t), t.TempDir(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Stop() })
-	return c
-}

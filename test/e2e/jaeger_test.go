@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -198,5 +199,72 @@ func post(t *testing.T, url string, td ptrace.Traces) {
 	defer resp.Body.Close()
 	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
 		t.Fatalf("POST %s: %s: %s", url, resp.Status, text)
+	}
+}
+
+// TestJaegerCaptured: what was captured here is found in Jaeger under the names of
+// both processes.
+func TestJaegerCaptured(t *testing.T) {
+	bin := binary(t)
+	asRoot(t)
+	installed(t, "nginx", "curl")
+	query, otlp := jaeger(t)
+	nginx, err := rig.Nginx(t.TempDir(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nginx.Stop()
+	port, err := rig.Port()
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile(filepath.Join(root, "examples", "jaeger", "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("JAEGER_OTLP", otlp)
+	t.Setenv("HOPSCOPE_OTLP_PORT", fmt.Sprint(port))
+	c, err := rig.StartCollector(bin, t.TempDir(), string(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop()
+	path := fmt.Sprintf("/captured/%d", time.Now().UnixNano())
+	if out, err := exec.Command("curl", "-s", nginx.URL(path)).CombinedOutput(); err != nil {
+		t.Fatalf("curl: %v\n%s", err, out)
+	}
+	for _, service := range []string{"curl", "nginx"} {
+		err := rig.Until(20*time.Second, func() error {
+			body, err := rig.Get(context.Background(), query+"/api/traces?limit=100&service="+service)
+			if err != nil {
+				return err
+			}
+			var answer struct {
+				Data []struct {
+					Spans []struct {
+						Tags []struct {
+							Key   string
+							Value any
+						}
+					}
+				}
+			}
+			if err := json.Unmarshal(body, &answer); err != nil {
+				return err
+			}
+			for _, trace := range answer.Data {
+				for _, s := range trace.Spans {
+					for _, tag := range s.Tags {
+						if tag.Key == "url.path" && tag.Value == path {
+							return nil
+						}
+					}
+				}
+			}
+			return fmt.Errorf("no span of %s with the path %s in %d traces", service, path, len(answer.Data))
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
