@@ -223,7 +223,7 @@ type Message struct {
 	Flow   Flow
 	Status Status
 	// More: this message goes on; a later one with the same Type (and Stream)
-	// continues it. Fields set by the later one overwrite, Attrs are appended.
+	// continues it: one-way messages only with ByStream, and from either side. Fields set by the later one overwrite, Attrs are appended.
 	More bool
 	// Fresh: this message is a new one, even if the one before it on its side was
 	// left open.
@@ -235,7 +235,10 @@ type Message struct {
 	// is for a message that completes the exchange it continues from the
 	// request's side (a stream reset by the client).
 	NoReply bool
-	Stream  uint64    // pairs answer and request when the Protocol says ByStream
+	Stream  uint64 // pairs answer and request when the Protocol says ByStream
+	// Through, behind Stream: the answer is also that of every other request that
+	// is open from Stream to Through (one acknowledgement of many messages).
+	Through uint64
 	As      *Protocol // the protocol spoken on top, if it is not the connection's (gRPC)
 
 	Op      string // few values: GET, Produce, SELECT

@@ -319,10 +319,15 @@ func (e *Engine) Tick(now int64) {
 		}
 		for k, p := range s.streams {
 			if now-max(p.Req.End, p.Resp.End) >= limit {
+				why := Timeout
+				if p.OneWay { // the rest of it was not seen: no fault of theirs
+					why = LostEvents
+				} else {
+					s.st.Timeouts.Add(1)
+				}
 				delete(s.streams, k)
-				s.st.Timeouts.Add(1)
 				e.forget(s, p)
-				e.report(s, p, Timeout)
+				e.report(s, p, why)
 				e.release(p)
 			}
 		}

@@ -88,5 +88,6 @@ type pending struct {
 	reqOpen  bool // the request goes on
 	respOpen bool // the answer goes on
 	gaveUp   bool // the client gave it up: no answer is waited for
+	keyed    bool // key names it among the session's streams
 	key      uint64
 }

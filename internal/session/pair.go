@@ -20,8 +20,7 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 	var p *pending
 	switch m.Type {
 	case l7.TypeOneWay:
-		p = e.pending(s)
-		p.OneWay, p.FromServer = true, side == l7.Server
+		p = e.oneWay(s, side, m)
 	case l7.TypeRequest:
 		p = e.request(s, h, at, m)
 	default:
@@ -31,7 +30,7 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 		f := p.of(side)
 		e.fill(f, at, n, head, m)
 		if s.proto.Pairing == l7.ByStream {
-			if side == l7.Client {
+			if side == l7.Client || p.OneWay {
 				p.reqOpen = m.More
 			} else {
 				p.respOpen = m.More
@@ -54,8 +53,64 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 		h.open, h.more = p, false
 		e.finish(s, d)
 	}
+	if m.Through > m.Stream && m.Type == l7.TypeResponse && s.proto != nil && s.proto.Pairing == l7.ByStream && h.skip == 0 && !m.More {
+		e.through(s, d, at, n, head, m)
+	}
 	if sw {
 		e.switched(s)
+	}
+}
+
+// oneWay opens an exchange of one message, or finds the one that m continues.
+func (e *Engine) oneWay(s *session, side l7.Side, m *l7.Message) *pending {
+	byStream := s.proto.Pairing == l7.ByStream
+	if byStream {
+		if p := s.streams[m.Stream]; p != nil && p.OneWay && p.reqOpen {
+			return p
+		}
+	}
+	p := e.pending(s)
+	p.OneWay, p.FromServer = true, side == l7.Server
+	if byStream && m.More {
+		e.enter(s, m.Stream, p)
+	}
+	return p
+}
+
+// enter makes p the exchange that key names.
+func (e *Engine) enter(s *session, key uint64, p *pending) {
+	if s.streams == nil {
+		s.streams = map[uint64]*pending{}
+	}
+	if len(s.streams) >= e.cfg.MaxPending {
+		e.stats.PendFull.Add(1)
+		e.drain(s, LostEvents)
+	}
+	if old := s.streams[key]; old != nil { // the id is used again: what it named is over, unseen
+		e.forget(s, old)
+		e.report(s, old, LostEvents)
+		e.release(old)
+	}
+	p.key, p.keyed = key, true
+	s.streams[key] = p
+}
+
+// through gives the answer m to all open requests behind m.Stream, up to
+// m.Through.
+func (e *Engine) through(s *session, d stream.Dir, at mark, n uint64, head []byte, m *l7.Message) {
+	first := m.Stream + 1
+	if m.Through-first >= uint64(e.cfg.MaxPending) {
+		first = m.Through - uint64(e.cfg.MaxPending) + 1
+	}
+	for k := first; ; k++ {
+		if p := s.streams[k]; p != nil && !p.OneWay {
+			e.fill(&p.Resp, at, n, head, m)
+			s.half[d].open = p
+			e.finish(s, d)
+		}
+		if k == m.Through {
+			return
+		}
 	}
 }
 
@@ -82,7 +137,7 @@ func (e *Engine) request(s *session, h *half, at mark, m *l7.Message) *pending {
 		s.push(p)
 		return p
 	}
-	if p := s.streams[m.Stream]; p != nil {
+	if p := s.streams[m.Stream]; p != nil && !p.OneWay {
 		if p.reqOpen || m.NoReply {
 			return p
 		}
@@ -93,22 +148,15 @@ func (e *Engine) request(s *session, h *half, at mark, m *l7.Message) *pending {
 			why = Timeout
 			s.st.Timeouts.Add(1)
 		}
+		delete(s.streams, m.Stream)
 		e.forget(s, p)
 		e.report(s, p, why)
 		e.release(p)
 	} else if m.NoReply {
 		return nil
 	}
-	if s.streams == nil {
-		s.streams = map[uint64]*pending{}
-	}
-	if len(s.streams) >= e.cfg.MaxPending {
-		e.stats.PendFull.Add(1)
-		e.drain(s, LostEvents)
-	}
 	p := e.pending(s)
-	p.key = m.Stream
-	s.streams[m.Stream] = p
+	e.enter(s, m.Stream, p)
 	return p
 }
 
@@ -116,7 +164,8 @@ func (e *Engine) request(s *session, h *half, at mark, m *l7.Message) *pending {
 func (e *Engine) response(s *session, h *half, at mark, m *l7.Message) *pending {
 	if s.proto.Pairing == l7.ByStream {
 		p := s.streams[m.Stream]
-		if p == nil {
+		if p == nil || p.OneWay {
+			p = nil
 			s.st.Orphans.Add(1)
 		}
 		return p
@@ -228,7 +277,7 @@ func (e *Engine) finish(s *session, d stream.Dir) {
 		return
 	}
 	e.forget(s, p)
-	if s.proto.Pairing == l7.ByStream && !p.OneWay {
+	if p.keyed {
 		delete(s.streams, p.key)
 	}
 	e.report(s, p, p.Incomplete)
