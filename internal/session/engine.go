@@ -30,6 +30,11 @@ type Config struct {
 	Mute func(*stream.Conn)
 	// Identified is told once per connection what it speaks. May be nil.
 	Identified func(*stream.Conn, *l7.Protocol)
+	// Began is told of every exchange when its request was recognised, Answered
+	// when its answer was: in the order of the calls that moved them, long before
+	// the exchange is over. They are valid until the exchange is given on. May be
+	// nil.
+	Began, Answered func(*Exchange)
 	// Unparsed is offered chunks that no protocol knows; true means taken: the
 	// connection is not muted. May be nil.
 	Unparsed func(*stream.Chunk) bool
