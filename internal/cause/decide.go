@@ -81,6 +81,12 @@ func (t *Tracker) judge(r *record) {
 	case a != nil && a == b:
 		p.agree++
 		r.settle(a, r.evidence, High)
+		// So the calls before it, each sent when the one before was answered, were
+		// for the same request.
+		for o := r.prev; o != nil && o.cause == nil && o.before == a; o = o.prev {
+			o.settle(a, SyscallTraceID, High)
+			t.decide(o)
+		}
 	case a != nil && b != nil:
 		p.differ++
 		t.stats.Ambiguous.Add(1)

@@ -30,6 +30,7 @@ type record struct {
 	confidence Confidence
 	before     *record // by what the thread did last before the request went out
 	reused     bool    // which was an answer on the same connection
+	prev       *record // the call that was answered then
 	after      *record // by what the thread did next after the answer came in
 	alone      bool    // the only inbound exchange open when it began
 	handed     bool    // waits for the answer that its thread will write
@@ -70,7 +71,7 @@ type proc struct {
 	differ uint64 // and on which they do not
 	// births are the inbound exchanges that connections were opened for, until
 	// their first use.
-	births map[*stream.Conn]*record
+	births map[uint64]*record // by the socket's id
 	// wanted are outbound exchanges by their X-Request-ID, where no inbound one
 	// brought it.
 	wanted map[uint64]*record
@@ -116,7 +117,7 @@ func (t *Tracker) taskOf(ctx *stream.Ctx, now int64) *task {
 		}
 		p := t.procs[ctx.Pid]
 		if p == nil {
-			p = &proc{births: map[*stream.Conn]*record{}, wanted: map[uint64]*record{}}
+			p = &proc{births: map[uint64]*record{}, wanted: map[uint64]*record{}}
 			t.procs[ctx.Pid] = p
 		}
 		a = &task{proc: p}
@@ -222,8 +223,8 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		r.settle(a.open[0], SameThread, High)
 		return
 	}
-	if b := p.births[r.conn]; b != nil {
-		delete(p.births, r.conn)
+	if b := p.births[r.conn.ID]; b != nil {
+		delete(p.births, r.conn.ID)
 		if !b.over {
 			r.before, r.evidence = b, SocketBirth
 		}
@@ -231,11 +232,13 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 	if r.before == nil && a.last != nil && r.start-a.lastTime <= tight {
 		in := a.last
 		if a.lastAnswer {
-			r.reused = in.conn == r.conn
+			r.reused, r.prev = in.conn == r.conn, in
 			in = in.inboundCause()
 		}
 		if in != nil && !in.over {
 			r.before, r.evidence = in, SyscallTraceID
+		} else {
+			r.prev = nil
 		}
 	}
 	if r.request != 0 && len(p.wanted) < maxHeld {
@@ -333,7 +336,7 @@ func (t *Tracker) Answered(x *session.Exchange) {
 		}
 	}
 	if a.lastAnswer && now-a.lastTime <= tight {
-		if o := a.last; o.began > r.began && o.after == nil && o.cause == nil {
+		if o := a.last; o.began > r.began && o.after == nil && o.cause == nil && !o.handed {
 			o.after = r
 			t.decide(o)
 		}
@@ -354,10 +357,13 @@ func (t *Tracker) Answered(x *session.Exchange) {
 	a.handed = a.handed[:0]
 }
 
-// Connected takes note of a connection that the process of ctx opens.
-func (t *Tracker) Connected(c *stream.Conn, ctx *stream.Ctx, now int64) {
+// Connecting takes note of a connection that the process of ctx opens.
+func (t *Tracker) Connecting(sock uint64, ctx *stream.Ctx, now int64) {
+	p := t.procs[ctx.Pid]
+	if p == nil || len(p.open) == 0 {
+		return // nobody asked it for anything
+	}
 	a := t.taskOf(ctx, now)
-	p := a.proc
 	var in *record
 	switch {
 	case len(a.open) == 1 && !a.loops:
@@ -367,8 +373,11 @@ func (t *Tracker) Connected(c *stream.Conn, ctx *stream.Ctx, now int64) {
 			in = in.inboundCause()
 		}
 	}
-	if in == nil || in.over || len(p.births) >= maxOpen {
+	if in == nil || in.over {
 		return
 	}
-	p.births[c] = in
+	if len(p.births) >= maxOpen {
+		clear(p.births)
+	}
+	p.births[sock] = in
 }
