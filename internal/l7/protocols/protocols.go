@@ -7,6 +7,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
 	"github.com/hopscope/hopscope/internal/l7/mongodb"
+	"github.com/hopscope/hopscope/internal/l7/redis"
 )
 
 // All is every protocol, in the order of detection: those with the clearest
@@ -14,6 +15,7 @@ import (
 func All() []*l7.Protocol {
 	return []*l7.Protocol{
 		http1.Protocol,
+		redis.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 	}
