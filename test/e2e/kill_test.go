@@ -105,6 +105,10 @@ func TestKill(t *testing.T) {
 	for i, file := range files {
 		seen := map[string]int{}
 		for _, s := range spansIn(t, file) {
+			// An exchange that was under way when capture began says so.
+			if s.str("hopscope.incomplete") != "" && s.str("http.response.status_code") == "" {
+				continue
+			}
 			if s.str("url.path") != "/" || s.str("http.response.status_code") != "200" {
 				t.Errorf("collector %d: not one of our requests: %v", i, s)
 				break
