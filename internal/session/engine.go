@@ -325,7 +325,7 @@ func (e *Engine) Tick(now int64) {
 		for k, p := range s.streams {
 			if now-max(p.Req.End, p.Resp.End) >= limit {
 				why := Timeout
-				if p.OneWay { // the rest of it was not seen: no fault of theirs
+				if p.OneWay || p.holed { // not seen: no fault of theirs
 					why = LostEvents
 				} else {
 					s.st.Timeouts.Add(1)

@@ -97,6 +97,7 @@ type pending struct {
 	reqOpen  bool // the request goes on
 	respOpen bool // the answer goes on
 	gaveUp   bool // the client gave it up: no answer is waited for
+	holed    bool // its answer may have been lost by the capture: silence is no time-out
 	keyed    bool // key names it among the session's streams
 	key      uint64
 }

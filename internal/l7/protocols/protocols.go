@@ -4,6 +4,7 @@ package protocols
 
 import (
 	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/l7/amqp"
 	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
 	"github.com/hopscope/hopscope/internal/l7/mongodb"
@@ -16,6 +17,7 @@ func All() []*l7.Protocol {
 	return []*l7.Protocol{
 		http1.Protocol,
 		redis.Protocol,
+		amqp.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 	}
