@@ -26,7 +26,7 @@ func Find(b []byte) int {
 // where b does.
 func links(b []byte) (n int, exact bool) {
 	for n < chain && len(b) >= HeaderLen {
-		if !plausible(b) {
+		if !Plausible(b) {
 			return 0, false
 		}
 		n++

@@ -115,9 +115,9 @@ var knownFlags = [...]uint8{
 	Continuation: FlagEndHeaders,
 }
 
-// plausible is Valid for somebody who looks for a frame among other bytes: what
+// Plausible is Valid for somebody who looks for a frame among other bytes: what
 // a careful sender would not send is refused too. head is the header.
-func plausible(head []byte) bool {
+func Plausible(head []byte) bool {
 	f := Parse(head)
 	if head[5]&0x80 != 0 || !f.Valid() {
 		return false

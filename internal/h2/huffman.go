@@ -13,30 +13,51 @@ type huffLength struct {
 // a code that stands for nothing, and for padding that is not the beginning of
 // the end-of-string code.
 func huffman(dst, b []byte) (_ []byte, ok bool) {
-	var acc uint64 // the next bits, at the top of the have lowest
+	// No code is shorter than 5 bits.
+	if need := len(b)*8/5 + 1; cap(dst)-len(dst) < need {
+		dst = append(make([]byte, 0, len(dst)+need), dst...)
+	}
+	out := dst[:cap(dst)]
+	n := len(dst)
+	var acc uint64 // the next bits are the have lowest
 	have := uint(0)
 	for {
-		for have <= 56 && len(b) > 0 {
-			acc = acc<<8 | uint64(b[0])
-			have += 8
-			b = b[1:]
+		switch {
+		case have > 32:
+		case len(b) >= 4:
+			acc = acc<<32 | uint64(U32(b))
+			have += 32
+			b = b[4:]
+		default:
+			for len(b) > 0 {
+				acc = acc<<8 | uint64(b[0])
+				have += 8
+				b = b[1:]
+			}
 		}
-		if have < 8 {
-			break
+		stop := uint(8)
+		if len(b) > 0 {
+			stop = 30 // a long code must be whole
 		}
-		v := huffShort[byte(acc>>(have-8))]
-		if v != 0 {
-			dst = append(dst, byte(v))
+		from := have
+		for have >= stop {
+			v := huffShort[byte(acc>>(have-8))]
+			if v == 0 {
+				k, sym := longCode(acc, have)
+				if k == 0 {
+					break
+				}
+				v = uint16(k)<<8 | uint16(sym)
+			}
+			out[n] = byte(v)
+			n++
 			have -= uint(v >> 8)
-			continue
 		}
-		n, sym := longCode(acc, have)
-		if n == 0 {
+		if have == from {
 			break
 		}
-		dst = append(dst, sym)
-		have -= n
 	}
+	dst = out[:n]
 	// Fewer than 8 bits, or a long code that is not whole: what can still be
 	// read is, padded with ones.
 	for have >= 5 {

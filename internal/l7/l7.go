@@ -235,7 +235,12 @@ type Message struct {
 	// is for a message that completes the exchange it continues from the
 	// request's side (a stream reset by the client).
 	NoReply bool
-	Stream  uint64 // pairs answer and request when the Protocol says ByStream
+	// Continues: this part of a request goes on with one that is known, or says
+	// nothing: where that was given up (a time-out), it opens no exchange.
+	Continues bool
+	// Timed: when the body begins is of interest: an event stream.
+	Timed  bool
+	Stream uint64 // pairs answer and request when the Protocol says ByStream
 	// Through, behind Stream: the answer is also that of every other request that
 	// is open from Stream to Through (one acknowledgement of many messages).
 	Through uint64

@@ -49,6 +49,9 @@ type Half struct {
 	// nanoseconds. First is when the first byte of a server's message was seen
 	// (equal to Start; kept for messages that are continued).
 	Start, End int64
+	// Body is when the first byte of what continued the message was seen; 0 if
+	// nothing did.
+	Body int64
 	// Bytes is its length on the wire; what was not captured counts.
 	Bytes uint64
 	// Parts counts the messages of a stream (gRPC), at least 1.
@@ -75,16 +78,7 @@ type Exchange struct {
 	// Over is when the engine was done with it, unix nanoseconds: without an
 	// answer, when it was given up.
 	Over int64
-	// Track is the state of the stage that links exchanges, from Began to its
-	// end.
-	Track any
-	own   *pending
-	kept  bool
 }
-
-// Keep lets the one that a complete exchange was given to hold it beyond the
-// call, until it gives it to Engine.Recycle.
-func (x *Exchange) Keep() { x.kept = true }
 
 // pending is an exchange in the making.
 type pending struct {
@@ -97,7 +91,6 @@ type pending struct {
 	reqOpen  bool // the request goes on
 	respOpen bool // the answer goes on
 	gaveUp   bool // the client gave it up: no answer is waited for
-	holed    bool // its answer may have been lost by the capture: silence is no time-out
 	keyed    bool // key names it among the session's streams
 	key      uint64
 }

@@ -28,11 +28,7 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 	}
 	if p != nil {
 		f := p.of(side)
-		first := !f.Seen
 		e.fill(f, at, n, head, m)
-		if first {
-			e.tell(p, f)
-		}
 		if s.proto.Pairing == l7.ByStream {
 			if side == l7.Client || p.OneWay {
 				p.reqOpen = m.More
@@ -118,17 +114,6 @@ func (e *Engine) through(s *session, d stream.Dir, at mark, n uint64, head []byt
 	}
 }
 
-// tell says that a message of p was recognised.
-func (e *Engine) tell(p *pending, f *Half) {
-	to := e.cfg.Began
-	if f == &p.Resp {
-		to = e.cfg.Answered
-	}
-	if to != nil && !p.reported {
-		to(&p.Exchange)
-	}
-}
-
 // noReply turns an exchange that the client gave up into one that is over.
 func (p *pending) noReply(m *l7.Message) {
 	if m.NoReply {
@@ -167,7 +152,7 @@ func (e *Engine) request(s *session, h *half, at mark, m *l7.Message) *pending {
 		e.forget(s, p)
 		e.report(s, p, why)
 		e.release(p)
-	} else if m.NoReply {
+	} else if m.NoReply || m.Continues {
 		return nil
 	}
 	p := e.pending(s)
@@ -230,6 +215,9 @@ func (e *Engine) fill(f *Half, at mark, n uint64, head []byte, m *l7.Message) {
 		f.Payload = append(f.Payload, head[:min(k, len(head))]...)
 	}
 	if f.Seen {
+		if f.Body == 0 {
+			f.Body = at.time
+		}
 		merge(&f.Msg, m)
 		return
 	}
@@ -385,25 +373,17 @@ func (e *Engine) pending(s *session) *pending {
 	if n := len(e.free); n > 0 {
 		p := e.free[n-1]
 		e.free = e.free[:n-1]
-		p.Conn, p.Protocol, p.own = s.conn, s.proto, p
+		p.Conn = s.conn
 		return p
 	}
-	p := &pending{Exchange: Exchange{Conn: s.conn, Protocol: s.proto}}
-	p.own = p
-	return p
+	return &pending{Exchange: Exchange{Conn: s.conn}}
 }
 
 // maxFree bounds the free list: beyond a burst the memory goes back.
 const maxFree = 4096
 
-// Recycle takes back an exchange that was kept.
-func (e *Engine) Recycle(x *Exchange) {
-	x.kept = false
-	e.release(x.own)
-}
-
 func (e *Engine) release(p *pending) {
-	if p.kept || len(e.free) >= maxFree {
+	if len(e.free) >= maxFree {
 		return
 	}
 	req, resp := p.Req.Msg.Attrs[:0], p.Resp.Msg.Attrs[:0]

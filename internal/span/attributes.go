@@ -146,6 +146,9 @@ func (b *Builder) application(x *session.Exchange, o *result) {
 		w.int(semconv.ResponseBytes, int64(x.Resp.Bytes))
 		w.int(semconv.RequestEnd, x.Req.End)
 		w.int(semconv.ResponseStart, x.Resp.Start)
+		if resp.Timed && x.Resp.Body != 0 {
+			w.int(semconv.ResponseBody, x.Resp.Body)
+		}
 	default:
 		w.str(semconv.SessionType, semconv.TypeRequest)
 		w.int(semconv.RequestBytes, int64(x.Req.Bytes))

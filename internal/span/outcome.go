@@ -19,8 +19,8 @@ type result struct {
 
 func outcome(x *session.Exchange, p hop.Point) (o result) {
 	m := &x.Resp.Msg
-	if !x.Resp.Seen {
-		m = &x.Req.Msg // one-way, or given up
+	if !x.Resp.Seen || m.Status == l7.StatusUnset && x.Req.Msg.Status != l7.StatusUnset {
+		m = &x.Req.Msg // one-way, or given up, if in the middle of the answer
 	}
 	o.code = m.Code
 	switch {

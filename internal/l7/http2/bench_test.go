@@ -1,0 +1,103 @@
+package http2_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/hopscope/hopscope/internal/l7"
+	ours "github.com/hopscope/hopscope/internal/l7/http2"
+	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// writer makes the bytes of one end.
+type writer struct {
+	buf, hbuf bytes.Buffer
+	fr        *http2.Framer
+	enc       *hpack.Encoder
+}
+
+func newWriter() *writer {
+	w := &writer{}
+	w.fr, w.enc = http2.NewFramer(&w.buf, nil), hpack.NewEncoder(&w.hbuf)
+	return w
+}
+
+func (w *writer) headers(id uint32, end bool, kv ...string) {
+	w.hbuf.Reset()
+	for i := 0; i < len(kv); i += 2 {
+		w.enc.WriteField(hpack.HeaderField{Name: kv[i], Value: kv[i+1]})
+	}
+	w.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: w.hbuf.Bytes(), EndHeaders: true, EndStream: end})
+}
+
+func (w *writer) take() []byte {
+	b := bytes.Clone(w.buf.Bytes())
+	w.buf.Reset()
+	return b
+}
+
+// BenchmarkCall is one unary gRPC call from bytes to exchange: request headers
+// with a deadline and a traceparent that are new each time, a message, the
+// answer with its trailers, and a window update and a ping in between.
+func BenchmarkCall(b *testing.B) {
+	const calls = 2000
+	c, s := newWriter(), newWriter()
+	var in [2][][]byte
+	c.buf.WriteString(http2.ClientPreface)
+	c.fr.WriteSettings()
+	s.fr.WriteSettings()
+	msg := append([]byte{0, 0, 0, 0, 60}, bytes.Repeat([]byte("m"), 60)...)
+	bytesPerCall := 0
+	for i := range uint32(calls) {
+		id := 2*i + 1
+		c.headers(id, false, ":method", "POST", ":scheme", "http", ":path", "/shop.v1.Orders/Get", ":authority", "shop:50051", "content-type", "application/grpc",
+			"user-agent", "grpc-go/1.81.1", "te", "trailers", "grpc-timeout", fmt.Sprintf("%du", 990000+i),
+			"traceparent", fmt.Sprintf("00-0af7651916cd43dd8448eb21%08x-b7ad6b71%08x-01", i, i))
+		c.fr.WriteData(id, true, msg)
+		s.fr.WriteWindowUpdate(0, 65)
+		s.fr.WritePing(false, [8]byte{1})
+		s.headers(id, false, ":status", "200", "content-type", "application/grpc")
+		s.fr.WriteData(id, false, msg)
+		s.headers(id, true, "grpc-status", "0", "grpc-message", "")
+		in[0], in[1] = append(in[0], c.take()), append(in[1], s.take())
+		bytesPerCall = len(in[0][i]) + len(in[1][i])
+	}
+	found := 0
+	e := session.New(session.Config{Protocols: []*l7.Protocol{ours.Protocol}}, func(x *session.Exchange) {
+		if x.Protocol != ours.GRPC || x.Resp.Msg.Code != "OK" {
+			b.Fatalf("%s %q", x.Protocol.Name, x.Resp.Msg.Code)
+		}
+		found++
+	})
+	var conn *stream.Conn
+	var pos [2]uint64
+	i, want := calls, 0
+	b.ReportAllocs()
+	b.SetBytes(int64(bytesPerCall))
+	for b.Loop() {
+		if i == calls {
+			if conn != nil {
+				e.Put(&stream.Chunk{Conn: conn, Close: true})
+			}
+			i, pos = 0, [2]uint64{}
+			conn = &stream.Conn{ID: 1, Transport: l7.TCP, A: netip.MustParseAddrPort("10.0.0.1:40000"), B: netip.MustParseAddrPort("10.0.0.2:50051"),
+				Role: stream.RoleClient, RoleConfidence: 255}
+		}
+		for d := range in {
+			p := in[d][i]
+			e.Put(&stream.Chunk{Conn: conn, Dir: stream.Dir(d), Pos: pos[d], Seq: uint32(pos[d]), Wire: uint32(len(p)), Time: int64(i), B: p})
+			pos[d] += uint64(len(p))
+		}
+		i++
+		want++
+	}
+	if found != want {
+		b.Fatalf("%d calls found, %d made", found, want)
+	}
+}

@@ -1,0 +1,13 @@
+package http2
+
+import (
+	"testing"
+
+	"github.com/hopscope/hopscope/internal/l7/l7test"
+)
+
+//go:generate go run gen_cases.go
+
+func TestProtocol(t *testing.T) { l7test.Run(t, Protocol) }
+
+func FuzzParse(f *testing.F) { l7test.Fuzz(f, Protocol) }
