@@ -21,6 +21,7 @@ enum hs_kind {
 	HS_KIND_FORK = 7,     /* hs_proc */
 	HS_KIND_LOSS = 8,     /* hs_loss; made by the reader */
 	HS_KIND_CLOCK = 9,    /* hs_clock; made by the reader */
+	HS_KIND_CONNECT = 10, /* nothing more: this thread begins to connect */
 };
 
 enum hs_dir {

@@ -391,6 +391,28 @@ static __always_inline bool hs_told(const struct hs_sock *s)
 	return s && (s->state & (HS_ANNOUNCED | HS_MUTED | HS_IGNORED | HS_GONE)) == HS_ANNOUNCED;
 }
 
+/* A thread begins to connect: what it does right now is what the connection is
+ * for. Its first bytes may be sent much later, in between other things. */
+static __noinline void hs_tell_connect(struct sock *sk)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct hs_sock s = {};
+	struct hs_head *h;
+
+	if (pid == hs_self || hs_kernels_own(sk) || bpf_map_lookup_elem(&hs_skip_pids, &pid))
+		return;
+	s.cookie = hs_cookie(sk);
+	h = bpf_ringbuf_reserve(&hs_events, sizeof(*h), 0);
+	if (!h) {
+		struct hs_loss *loss = hs_losses();
+		if (loss)
+			loss->other++;
+		return;
+	}
+	hs_fill_head(h, &s, HS_KIND_CONNECT, sizeof(*h), bpf_ktime_get_ns());
+	bpf_ringbuf_submit(h, hs_wakeup(sizeof(*h)));
+}
+
 /* A TCP connection changes its state. */
 static __always_inline void hs_tcp_state(struct sock *sk, int from, int to)
 {
@@ -409,6 +431,11 @@ static __always_inline void hs_tcp_state(struct sock *sk, int from, int to)
 		s->first[HS_DIR_SEND] = HS_GET(tp, snd_una) - (__u32)HS_GET(tp, bytes_acked) + (from == HS_TCP_SYN_SENT);
 		s->first[HS_DIR_RECV] = HS_GET(tp, rcv_nxt) - (__u32)HS_GET(tp, bytes_received);
 		s->flags |= HS_OPEN_KEYED;
+		return;
+	}
+	if (to == HS_TCP_SYN_SENT) {
+		if (HS_GET(sk, sk_protocol) == HS_IPPROTO_TCP)
+			hs_tell_connect(sk);
 		return;
 	}
 	if (to != HS_TCP_FIN_WAIT1 && to != HS_TCP_LAST_ACK)

@@ -30,6 +30,7 @@ type options struct {
 	stats   bool
 	timeout time.Duration
 	point   string
+	flows   bool
 }
 
 func run(args []string, stdout, stderr io.Writer) (err error) {
@@ -45,6 +46,7 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 	fs.BoolVar(&o.stats, "stats", false, "print the counters of all stages to standard error")
 	fs.DurationVar(&o.timeout, "timeout", 0, "how long a request waits for its answer (default: as the receiver)")
 	fs.StringVar(&o.point, "point", "rest", "capture point of packets: c, c-nd, rest, s-nd, s ...")
+	fs.BoolVar(&o.flows, "flows", false, "print a record of every flow too, as OTLP logs")
 	profile := fs.String("cpuprofile", "", "write a CPU profile to this file")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -76,6 +78,9 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 	}
 	if e := p.flush(); e != nil {
 		err = errors.Join(err, e)
+	}
+	for _, w := range p.warn {
+		fmt.Fprintln(stderr, "hopscope-replay:", w)
 	}
 	if o.stats {
 		p.printStats(stderr)

@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hopscope/hopscope/internal/cause"
 	"github.com/hopscope/hopscope/internal/event"
+	"github.com/hopscope/hopscope/internal/flow"
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/l7/protocols"
@@ -31,6 +33,7 @@ const sessionTickEvery = 1e9
 type player struct {
 	out     *bufio.Writer
 	err     error
+	warn    []error // what was read is not the whole
 	file    *packet.File
 	decoder packet.Decoder
 	asm     *stream.Assembler
@@ -41,8 +44,9 @@ type player struct {
 	point   hop.Point
 	now     int64
 	ticked  int64
-	late    int64
 	marshal ptrace.JSONMarshaler
+	flows   *flow.Tracker
+	logs    *flow.Logs
 
 	frames, bytes, exchanges, spans uint64
 }
@@ -74,8 +78,18 @@ func newPlayer(o options, stdout io.Writer) (*player, error) {
 	p.engine = session.New(session.Config{
 		Protocols: list, Timeout: o.timeout,
 		Identified: func(c *stream.Conn, _ *l7.Protocol) { p.asm.Settle(c) },
-	}, func(x *session.Exchange) { p.exchanges++; take(x) })
-	p.asm = stream.NewAssembler(stream.AssemblerConfig{Place: p.place}, p.engine.Put)
+	}, func(x *session.Exchange) {
+		p.exchanges++
+		if p.flows != nil && x.Resp.Msg.Status == l7.StatusOK {
+			p.flows.Answered(x.Conn)
+		}
+		take(x)
+	})
+	cfg := stream.AssemblerConfig{Place: p.place}
+	if o.flows {
+		p.flowLogs(&cfg)
+	}
+	p.asm = stream.NewAssembler(cfg, p.engine.Put)
 	p.table = stream.NewTable(stream.TableConfig{}, p.engine.Put)
 	return p, nil
 }
@@ -142,7 +156,12 @@ func (p *player) play(path string) error {
 			if errors.Is(err, io.EOF) {
 				break
 			}
-			return fmt.Errorf("read %s after %d frames: %w", path, p.frames, err)
+			err = fmt.Errorf("read %s after %d frames: %w", path, p.frames, err)
+			if errors.Is(err, io.ErrUnexpectedEOF) { // whoever wrote it was stopped
+				p.warn = append(p.warn, err)
+				return p.err
+			}
+			return err
 		}
 		p.frames++
 		p.bytes += uint64(len(fr.Data))
@@ -163,7 +182,26 @@ func (p *player) tick(now int64) {
 	if now-p.ticked >= sessionTickEvery {
 		p.ticked = now
 		p.engine.Tick(now)
+		if p.flows != nil {
+			p.flows.Tick(now)
+		}
 	}
+}
+
+// flowLogs has the records of all flows printed, as OTLP JSON.
+func (p *player) flowLogs(cfg *stream.AssemblerConfig) {
+	var m plog.JSONMarshaler
+	p.logs = flow.NewLogs("replay", "", "", func(l plog.Logs, _ int) {
+		b, err := m.MarshalLogs(l)
+		if err == nil {
+			_, err = p.out.Write(append(b, '\n'))
+		}
+		if err != nil && p.err == nil {
+			p.err = fmt.Errorf("write flow records: %w", err)
+		}
+	})
+	p.flows = flow.New(flow.Config{}, p.logs.Put)
+	cfg.Observe, cfg.Closed = p.flows.Observe, p.flows.Closed
 }
 
 func (p *player) recording(path string, h io.Reader) error {
@@ -202,6 +240,9 @@ func (p *player) flush() error {
 	p.engine.Flush()
 	if p.builder != nil {
 		p.builder.Flush()
+	}
+	if p.logs != nil {
+		p.logs.Flush()
 	}
 	if err := p.out.Flush(); p.err == nil && err != nil {
 		p.err = fmt.Errorf("write: %w", err)

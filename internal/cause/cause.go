@@ -7,6 +7,7 @@ package cause
 
 import (
 	"strconv"
+	"sync/atomic"
 
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/l7"
@@ -18,16 +19,23 @@ type Evidence uint8
 
 // Evidence, from the strongest on.
 const (
-	NoEvidence    Evidence = iota
-	PropagatedIDs          // the message carries the trace and the parent
+	NoEvidence     Evidence = iota
+	PropagatedIDs           // the message carries the trace and the parent
+	RequestID               // inbound and outbound carry one X-Request-ID
+	SameGoroutine           // the goroutine that read the request made the call
+	SameThread              // so did the thread, which does one thing at a time
+	SyscallTraceID          // adjacent calls of a thread
+	SocketBirth             // the connection was opened for it
+	SoleOpen                // nothing else was open in the process
+	Conflict                // several candidates; never told
 )
 
-func (e Evidence) String() string {
-	if e == PropagatedIDs {
-		return "propagated_ids"
-	}
-	return ""
+var evidenceNames = [...]string{
+	PropagatedIDs: "propagated_ids", RequestID: "x_request_id", SameGoroutine: "goroutine", SameThread: "thread",
+	SyscallTraceID: "syscall_trace_id", SocketBirth: "socket_birth", SoleOpen: "sole_open", Conflict: "",
 }
+
+func (e Evidence) String() string { return evidenceNames[e] }
 
 // Confidence is how sure a link is, as hopscope.link.confidence has it.
 type Confidence uint8
@@ -72,25 +80,66 @@ type Linked struct {
 	Confidence Confidence
 }
 
-// Tracker links the exchanges of one shard. One goroutine owns it.
-type Tracker struct {
-	next   func(*Linked)
-	linked Linked
+// Config is what the tracker may be told.
+type Config struct {
+	// Host is the id of this host, as span ids have it.
+	Host string
+	// Recycle takes back exchanges that were kept. Nil: none is kept, and links
+	// that need to see what comes after are not made.
+	Recycle func(*session.Exchange)
 }
 
-// NewTracker makes a tracker that gives linked exchanges to next.
-func NewTracker(next func(*Linked)) *Tracker { return &Tracker{next: next} }
+// Stats counts what the tracker did. Any goroutine may read it.
+type Stats struct {
+	// Links made, by evidence.
+	Links [Conflict + 1]atomic.Uint64
+	// Unlinked outbound exchanges while something was open in their process.
+	Unlinked  atomic.Uint64
+	Ambiguous atomic.Uint64 // links not made because two requests were in question
+	OpenFull  atomic.Uint64 // inbound exchanges forgotten for maxOpen
+	HeldFull  atomic.Uint64 // outbound exchanges not held for maxHeld
+	TasksFull atomic.Uint64 // times that all threads were forgotten for maxTasks
+	Held      atomic.Int64
+}
 
-// Put links x and passes it on.
+// Tracker links the exchanges of one shard. One goroutine owns it.
+type Tracker struct {
+	cfg      Config
+	next     func(*Linked)
+	stats    Stats
+	linked   Linked
+	procs    map[uint32]*proc
+	tasks    map[taskKey]*task
+	lastKey  taskKey
+	lastTask *task
+	held     []*record // oldest first; settled ones have no exchange any more
+	sequence uint64
+}
+
+// New makes a tracker that gives linked exchanges to next.
+func New(cfg Config, next func(*Linked)) *Tracker {
+	return &Tracker{cfg: cfg, next: next, procs: map[uint32]*proc{}, tasks: map[taskKey]*task{}}
+}
+
+// NewTracker makes a tracker that links by what messages carry only.
+func NewTracker(next func(*Linked)) *Tracker { return New(Config{}, next) }
+
+// Stats is the tracker's counters.
+func (t *Tracker) Stats() *Stats { return &t.stats }
+
+// Put links x and passes it on, at once or, where the cause is not settled yet,
+// within two seconds.
 func (t *Tracker) Put(x *session.Exchange) {
-	l := &t.linked
-	*l = Linked{Exchange: x}
-	l.keys()
-	if !l.follow(carried(x)) {
-		l.Provisional = true
-		l.TraceID = hop.TraceID(l.Key)
+	r, _ := x.Track.(*record)
+	switch {
+	case r == nil:
+		t.emit(nil, x)
+	case r.inbound:
+		t.close(r)
+		t.emit(r, x)
+	default:
+		t.landed(r, x)
 	}
-	t.next(l)
 }
 
 // keys finds what makes the exchange recognisable elsewhere.

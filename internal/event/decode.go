@@ -96,6 +96,7 @@ func Decode(b []byte, e *Event) error {
 		}
 		e.Proc = Proc{Cgroup: le.Uint64(b), Parent: le.Uint32(b[8:]), Netns: le.Uint32(b[12:])}
 		copy(e.Proc.Comm[:], b[16:])
+	case KindConnect:
 	case KindLoss:
 		if len(b) < lossSize {
 			return ErrShort

@@ -10,22 +10,23 @@ type Kind uint8
 // Kinds. Loss and Clock are made by the reader of the ring, so that recordings
 // hold them too; they are about no socket, and every shard wants them.
 const (
-	KindOpen     Kind = 1 // a socket seen for the first time, or better known
-	KindData     Kind = 2 // a call moved bytes on a stream
-	KindDatagram Kind = 3 // a call moved one datagram
-	KindClose    Kind = 4 // a direction or the connection ended
-	KindExec     Kind = 5 // a process runs a new executable
-	KindExit     Kind = 6 // a process is gone
-	KindFork     Kind = 7 // a process began
-	KindLoss     Kind = 8 // what did not fit the ring so far
-	KindClock    Kind = 9 // how to turn event times into unix times
+	KindOpen     Kind = 1  // a socket seen for the first time, or better known
+	KindData     Kind = 2  // a call moved bytes on a stream
+	KindDatagram Kind = 3  // a call moved one datagram
+	KindClose    Kind = 4  // a direction or the connection ended
+	KindExec     Kind = 5  // a process runs a new executable
+	KindExit     Kind = 6  // a process is gone
+	KindFork     Kind = 7  // a process began
+	KindLoss     Kind = 8  // what did not fit the ring so far
+	KindClock    Kind = 9  // how to turn event times into unix times
+	KindConnect  Kind = 10 // a thread begins to connect the socket; the head is all
 )
 
 // Broadcast reports whether k is about no process: every shard wants it.
 func (k Kind) Broadcast() bool { return k == KindLoss || k == KindClock }
 
 func (k Kind) String() string {
-	names := [...]string{"", "open", "data", "datagram", "close", "exec", "exit", "fork", "loss", "clock"}
+	names := [...]string{"", "open", "data", "datagram", "close", "exec", "exit", "fork", "loss", "clock", "connect"}
 	if int(k) < len(names) && k != 0 {
 		return names[k]
 	}

@@ -18,6 +18,7 @@ const (
 	portVXLANGPE = 4790
 	portGTPU     = 2152
 	portGeneve   = 6081
+	portGREinUDP = 4754 // RFC 8086
 	portMPLS     = 6635
 	portVXLANOld = 8472 // Linux before the IANA number, flannel until today
 )
@@ -35,6 +36,8 @@ func (d *Decoder) udpTunnel(dst, src uint16, b []byte, rest int, s *Segment) (r 
 		r, ok = d.geneve(b, rest, s)
 	case portGTPU:
 		r, ok = d.gtpu(b, rest, s)
+	case portGREinUDP:
+		r, ok = d.gre(b, rest, s), true
 	case portMPLS:
 		r, ok = d.mpls(b, rest, s), true
 	default:

@@ -108,6 +108,65 @@ const (
 	TypeResponse = "response"
 )
 
+// Flow records.
+const (
+	FlowStart            = "hopscope.flow.start_time"
+	FlowDuration         = "hopscope.flow.duration"
+	FlowNew              = "hopscope.flow.new"
+	FlowClose            = "hopscope.flow.close_type"
+	FlowCloseClass       = "hopscope.flow.close_class"
+	FlowRoleConfidence   = "hopscope.flow.role_confidence"
+	FlowPacketsClient    = "hopscope.flow.packets.client"
+	FlowPacketsServer    = "hopscope.flow.packets.server"
+	FlowBytesClient      = "hopscope.flow.bytes.client"
+	FlowBytesServer      = "hopscope.flow.bytes.server"
+	FlowPayloadClient    = "hopscope.flow.payload.client"
+	FlowPayloadServer    = "hopscope.flow.payload.server"
+	FlowICMPErrors       = "hopscope.flow.icmp.errors"
+	FlowICMPType         = "hopscope.flow.icmp.type"
+	FlowICMPCode         = "hopscope.flow.icmp.code"
+	TCPFlagsClient       = "hopscope.tcp.flags.client"
+	TCPFlagsServer       = "hopscope.tcp.flags.server"
+	TCPConnect           = "hopscope.tcp.connect.duration"
+	TCPConnectClient     = "hopscope.tcp.connect.client"
+	TCPConnectServer     = "hopscope.tcp.connect.server"
+	TCPConnectFailure    = "hopscope.tcp.connect.failure"
+	TCPSRTClient         = "hopscope.tcp.srt.client"
+	TCPSRTClientMax      = "hopscope.tcp.srt.client_max"
+	TCPSRTServer         = "hopscope.tcp.srt.server"
+	TCPSRTServerMax      = "hopscope.tcp.srt.server_max"
+	TCPART               = "hopscope.tcp.art"
+	TCPARTMax            = "hopscope.tcp.art_max"
+	TCPCIT               = "hopscope.tcp.cit"
+	TCPCITMax            = "hopscope.tcp.cit_max"
+	TCPRetransmitsClient = "hopscope.tcp.retransmits.client"
+	TCPRetransmitsServer = "hopscope.tcp.retransmits.server"
+	TCPSYNRetransmits    = "hopscope.tcp.retransmits.syn"
+	TCPSYNACKRetransmits = "hopscope.tcp.retransmits.syn_ack"
+	TCPOutOfOrderClient  = "hopscope.tcp.out_of_order.client"
+	TCPOutOfOrderServer  = "hopscope.tcp.out_of_order.server"
+	TCPZeroWindowsClient = "hopscope.tcp.zero_windows.client"
+	TCPZeroWindowsServer = "hopscope.tcp.zero_windows.server"
+	TCPResetsClient      = "hopscope.tcp.resets.client"
+	TCPResetsServer      = "hopscope.tcp.resets.server"
+)
+
+// Metrics of flows, and their attribute.
+const (
+	MetricConnect     = "hopscope.tcp.connect.time"
+	MetricSRT         = "hopscope.tcp.srt.time"
+	MetricART         = "hopscope.tcp.art.time"
+	MetricCIT         = "hopscope.tcp.cit.time"
+	MetricRetransmits = "hopscope.tcp.retransmits"
+	MetricZeroWindows = "hopscope.tcp.zero_windows"
+	MetricResets      = "hopscope.tcp.resets"
+	MetricFailures    = "hopscope.tcp.connect.failures"
+	MetricFlows       = "hopscope.flow.count"
+	MetricBytes       = "hopscope.flow.io"
+	MetricPackets     = "hopscope.flow.packets"
+	TCPEnd            = "hopscope.tcp.end"
+)
+
 // Of the resource.
 const (
 	ServiceNameSource = "hopscope.service.name_source"

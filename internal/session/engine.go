@@ -30,6 +30,11 @@ type Config struct {
 	Mute func(*stream.Conn)
 	// Identified is told once per connection what it speaks. May be nil.
 	Identified func(*stream.Conn, *l7.Protocol)
+	// Began is told of every exchange when its request was recognised, Answered
+	// when its answer was: in the order of the calls that moved them, long before
+	// the exchange is over. They are valid until the exchange is given on. May be
+	// nil.
+	Began, Answered func(*Exchange)
 	// Unparsed is offered chunks that no protocol knows; true means taken: the
 	// connection is not muted. May be nil.
 	Unparsed func(*stream.Chunk) bool
@@ -320,7 +325,7 @@ func (e *Engine) Tick(now int64) {
 		for k, p := range s.streams {
 			if now-max(p.Req.End, p.Resp.End) >= limit {
 				why := Timeout
-				if p.OneWay { // the rest of it was not seen: no fault of theirs
+				if p.OneWay || p.holed { // not seen: no fault of theirs
 					why = LostEvents
 				} else {
 					s.st.Timeouts.Add(1)

@@ -78,7 +78,16 @@ type Exchange struct {
 	// Over is when the engine was done with it, unix nanoseconds: without an
 	// answer, when it was given up.
 	Over int64
+	// Track is the state of the stage that links exchanges, from Began to its
+	// end.
+	Track any
+	own   *pending
+	kept  bool
 }
+
+// Keep lets the one that a complete exchange was given to hold it beyond the
+// call, until it gives it to Engine.Recycle.
+func (x *Exchange) Keep() { x.kept = true }
 
 // pending is an exchange in the making.
 type pending struct {
@@ -91,6 +100,7 @@ type pending struct {
 	reqOpen  bool // the request goes on
 	respOpen bool // the answer goes on
 	gaveUp   bool // the client gave it up: no answer is waited for
+	holed    bool // its answer may have been lost by the capture: silence is no time-out
 	keyed    bool // key names it among the session's streams
 	key      uint64
 }

@@ -28,7 +28,11 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 	}
 	if p != nil {
 		f := p.of(side)
+		first := !f.Seen
 		e.fill(f, at, n, head, m)
+		if first {
+			e.tell(p, f)
+		}
 		if s.proto.Pairing == l7.ByStream {
 			if side == l7.Client || p.OneWay {
 				p.reqOpen = m.More
@@ -111,6 +115,17 @@ func (e *Engine) through(s *session, d stream.Dir, at mark, n uint64, head []byt
 		if k == m.Through {
 			return
 		}
+	}
+}
+
+// tell says that a message of p was recognised.
+func (e *Engine) tell(p *pending, f *Half) {
+	to := e.cfg.Began
+	if f == &p.Resp {
+		to = e.cfg.Answered
+	}
+	if to != nil && !p.reported {
+		to(&p.Exchange)
 	}
 }
 
@@ -373,17 +388,25 @@ func (e *Engine) pending(s *session) *pending {
 	if n := len(e.free); n > 0 {
 		p := e.free[n-1]
 		e.free = e.free[:n-1]
-		p.Conn = s.conn
+		p.Conn, p.Protocol, p.own = s.conn, s.proto, p
 		return p
 	}
-	return &pending{Exchange: Exchange{Conn: s.conn}}
+	p := &pending{Exchange: Exchange{Conn: s.conn, Protocol: s.proto}}
+	p.own = p
+	return p
 }
 
 // maxFree bounds the free list: beyond a burst the memory goes back.
 const maxFree = 4096
 
+// Recycle takes back an exchange that was kept.
+func (e *Engine) Recycle(x *Exchange) {
+	x.kept = false
+	e.release(x.own)
+}
+
 func (e *Engine) release(p *pending) {
-	if len(e.free) >= maxFree {
+	if p.kept || len(e.free) >= maxFree {
 		return
 	}
 	req, resp := p.Req.Msg.Attrs[:0], p.Resp.Msg.Attrs[:0]

@@ -248,6 +248,11 @@ func (e *Engine) lose(s *session, d stream.Dir) {
 		s.parser = s.proto.New(e.cfg.Options)
 	}
 	if s.proto.Pairing != l7.InOrder {
+		if s.side(d) == l7.Server {
+			for _, p := range s.streams {
+				p.holed = true
+			}
+		}
 		return
 	}
 	if s.side(d) == l7.Client {

@@ -25,6 +25,9 @@ type TableConfig struct {
 	// it is better known; the second argument is nil for further peers of a UDP
 	// socket. May be nil.
 	Opened func(*Conn, *event.Open)
+	// Connecting is told when a thread begins to connect a socket, long before
+	// there is a connection to speak of. May be nil.
+	Connecting func(sock uint64, ctx *Ctx, now int64)
 }
 
 // DefaultMaxConns: about 40 MB of connections, more than most nodes have.
@@ -113,6 +116,10 @@ func (t *Table) Put(e *event.Event) {
 		t.open(e)
 	case event.KindClose:
 		t.close(e)
+	case event.KindConnect:
+		if t.cfg.Connecting != nil {
+			t.cfg.Connecting(e.Sock, &Ctx{Pid: e.Pid, Tid: e.Tid}, t.Unix(e.Time))
+		}
 	case event.KindClock:
 		t.offset = e.Clock.Offset
 	}

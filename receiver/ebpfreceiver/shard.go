@@ -52,7 +52,8 @@ func newShard(c shardConfig) *shard {
 	}
 	c.span.Process = s.who.Process
 	s.builder = span.New(c.span, c.emit)
-	s.tracker = cause.NewTracker(s.builder.Put)
+	s.tracker = cause.New(cause.Config{Host: c.span.Host.ID, Recycle: func(x *session.Exchange) { s.engine.Recycle(x) }}, s.builder.Put)
+	c.session.Began, c.session.Answered = s.tracker.Began, s.tracker.Answered
 	if len(s.ports) > 0 {
 		c.session.Unparsed = s.unparsed
 	}
@@ -65,6 +66,7 @@ func newShard(c shardConfig) *shard {
 	// A process is looked up as soon as it has a connection: it may be gone when
 	// its first exchange is over.
 	c.stream.Opened = func(conn *stream.Conn, _ *event.Open) { s.who.Process(conn.Pid) }
+	c.stream.Connecting = s.tracker.Connecting
 	s.table = stream.NewTable(c.stream, s.engine.Put)
 	return s
 }
@@ -81,6 +83,8 @@ func (s *shard) put(raw []byte) {
 	switch e.Kind {
 	case event.KindExec, event.KindFork:
 		s.who.Began(e.Pid)
+	case event.KindExit:
+		s.tracker.Exited(e.Pid)
 	default:
 		s.table.Put(e)
 	}
@@ -92,6 +96,7 @@ func (s *shard) tick(now int64) {
 	defer s.mu.Unlock()
 	s.engine.Tick(now)
 	s.table.Tick()
+	s.tracker.Tick(now)
 	s.builder.Tick(now)
 }
 
@@ -108,6 +113,7 @@ func (s *shard) flush() {
 	defer s.mu.Unlock()
 	s.table.Flush()
 	s.engine.Flush()
+	s.tracker.Flush()
 	s.builder.Flush()
 }
 

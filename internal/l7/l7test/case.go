@@ -27,6 +27,8 @@ type Chunk struct {
 //	@ udp                datagrams instead of a stream
 //	@ midstream          the connection is older than the capture
 //	@ optional NAME      the case is about a lossy situation: skip the variants NAME (cut, missing, truncated)
+//	                     oneway: what is answered in the whole may be one-way in part of it, when the part
+//	                     that is missing is the agreement to answer
 //	> "bytes"            what the client sent: a Go string literal, or x"68 65 78"
 //	< "bytes"            what the server sent; several literals on a line are joined
 //	----

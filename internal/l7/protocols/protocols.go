@@ -4,9 +4,12 @@ package protocols
 
 import (
 	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/l7/amqp"
 	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/http2"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
+	"github.com/hopscope/hopscope/internal/l7/mongodb"
+	"github.com/hopscope/hopscope/internal/l7/redis"
 )
 
 // All is every protocol, in the order of detection: those with the clearest
@@ -14,7 +17,10 @@ import (
 func All() []*l7.Protocol {
 	return []*l7.Protocol{
 		http1.Protocol,
+		redis.Protocol,
+		amqp.Protocol,
 		http2.Protocol,
 		kafka.Protocol,
+		mongodb.Protocol,
 	}
 }

@@ -1,0 +1,218 @@
+package cause
+
+import (
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/session"
+)
+
+func hash(s string) uint64 {
+	if s == "" {
+		return 0
+	}
+	return xxhash.Sum64String(s)
+}
+
+// landed: the call that r stands for is no longer under way.
+func (r *record) landed() {
+	if !r.answered {
+		r.answered = true
+		if r.task.flight > 0 {
+			r.task.flight--
+		}
+	}
+}
+
+// landed is Put of an outbound exchange: it goes on if its cause is settled, or
+// will not be.
+func (t *Tracker) landed(r *record, x *session.Exchange) {
+	r.landed()
+	r.over = true
+	wait := r.cause == nil && (r.handed || r.before != nil || r.after != nil || len(r.proc.open) > 0 && r.proc.wanted[r.request] == r || r.task.loops && len(r.proc.open) > 0)
+	if wait && t.cfg.Recycle != nil && x.Incomplete == session.Complete && r.after == nil {
+		if r.proc.held < maxHeld {
+			r.proc.held++
+			x.Keep()
+			r.held, r.heldSince = x, x.Over
+			t.held = append(t.held, r)
+			t.stats.Held.Add(1)
+			return
+		}
+		t.stats.HeldFull.Add(1)
+	}
+	t.judge(r)
+	t.emit(r, x)
+}
+
+// decide judges r, if it is held, and passes it on.
+func (t *Tracker) decide(r *record) {
+	x := r.held
+	if x == nil {
+		return
+	}
+	r.held = nil
+	r.proc.held--
+	t.stats.Held.Add(-1)
+	t.judge(r)
+	t.emit(r, x)
+	t.cfg.Recycle(x)
+}
+
+// Trust in one-sided evidence: a process on which both sides of calls were
+// seen to agree this often, and to differ at most once in so many times.
+const (
+	trustAfter = 20
+	trustRatio = 1000
+)
+
+func (p *proc) trusted() bool { return p.agree >= trustAfter && p.agree >= trustRatio*p.differ }
+
+// judge settles the cause of r with what is known by now, or that there is none.
+func (t *Tracker) judge(r *record) {
+	if r.request != 0 && r.proc.wanted[r.request] == r {
+		delete(r.proc.wanted, r.request)
+	}
+	if r.cause != nil {
+		return
+	}
+	p, a, b := r.proc, r.before, r.after
+	switch {
+	case a != nil && a == b:
+		p.agree++
+		r.settle(a, r.evidence, High)
+		// So the calls before it, each sent when the one before was answered, were
+		// for the same request.
+		for o := r.prev; o != nil && o.cause == nil && o.before == a; o = o.prev {
+			o.settle(a, SyscallTraceID, High)
+			t.decide(o)
+		}
+	case a != nil && b != nil:
+		p.differ++
+		t.stats.Ambiguous.Add(1)
+	case a != nil && r.evidence == SocketBirth:
+		r.settle(a, SocketBirth, Medium)
+	case a != nil && !r.reused && p.trusted():
+		r.settle(a, SyscallTraceID, Medium)
+	case b != nil && p.trusted():
+		r.settle(b, SyscallTraceID, Medium)
+	}
+	if r.cause == nil {
+		r.evidence = NoEvidence
+	}
+}
+
+// close: an inbound exchange is over. What may have been its doing is judged.
+func (t *Tracker) close(r *record) {
+	if r.over {
+		return
+	}
+	r.over = true
+	r.proc.open = without(r.proc.open, r)
+	r.task.open = without(r.task.open, r)
+	for _, o := range r.deps {
+		t.decide(o)
+	}
+	r.deps = nil
+}
+
+func without(list []*record, r *record) []*record {
+	for i, o := range list {
+		if o == r {
+			n := copy(list[i:], list[i+1:])
+			list[i+n] = nil
+			return list[:i+n]
+		}
+	}
+	return list
+}
+
+// emit passes x on with what is settled of it. r is nil where nothing is known
+// of its process.
+func (t *Tracker) emit(r *record, x *session.Exchange) {
+	l := &t.linked
+	*l = Linked{Exchange: x}
+	l.keys()
+	tr := carried(x)
+	follows := l.follow(tr)
+	switch {
+	case r == nil || r.inbound:
+		if !follows {
+			l.Provisional, l.TraceID = true, hop.TraceID(l.Key)
+			if r != nil && !r.provisional { // a call that it made told
+				l.TraceID, l.Provisional = r.trace, false
+			}
+		}
+	case r.cause == nil:
+		if !follows {
+			l.Provisional, l.TraceID = true, hop.TraceID(l.Key)
+		}
+		if len(r.proc.open) > 0 {
+			t.stats.Unlinked.Add(1)
+		}
+	default:
+		c := r.cause
+		t.stats.Links[r.evidence].Add(1)
+		switch {
+		case !follows:
+			l.TraceID, l.Provisional = c.trace, c.provisional
+			l.Parent, l.Remote, l.Evidence, l.Confidence = c.span, false, r.evidence, r.confidence
+		case c.carried == r.carried && c.carriedSpan == r.carriedSpan:
+			// Passed on as it came: the call hangs on the exchange, not on the span
+			// before it.
+			l.Parent, l.Remote, l.Evidence, l.Confidence = c.span, false, PropagatedIDs, Exact
+		case c.provisional:
+			c.trace, c.provisional = l.TraceID, false
+		}
+	}
+	x.Track = nil
+	t.next(l)
+}
+
+// Tick judges what was held too long at now (unix nanoseconds).
+func (t *Tracker) Tick(now int64) {
+	k := 0
+	for _, r := range t.held {
+		switch {
+		case r.held == nil:
+		case now-r.heldSince >= holdFor:
+			t.decide(r)
+		default:
+			t.held[k] = r
+			k++
+		}
+	}
+	clear(t.held[k:])
+	t.held = t.held[:k]
+}
+
+// Flush judges everything that is held.
+func (t *Tracker) Flush() { t.Tick(1<<63 - 1) }
+
+// forgetTasks makes room: those that were idle for a minute go, or else all.
+func (t *Tracker) forgetTasks(now int64) {
+	t.lastTask = nil
+	for k, a := range t.tasks {
+		if now-a.used > 60e9 {
+			delete(t.tasks, k)
+		}
+	}
+	if len(t.tasks) >= maxTasks*3/4 {
+		t.stats.TasksFull.Add(1)
+		clear(t.tasks)
+	}
+	seen := map[uint32]bool{}
+	for k := range t.tasks {
+		seen[k.pid] = true
+	}
+	for pid := range t.procs {
+		if !seen[pid] {
+			delete(t.procs, pid)
+		}
+	}
+}
+
+// Exited forgets a process.
+func (t *Tracker) Exited(pid uint32) {
+	delete(t.procs, pid)
+}

@@ -1,0 +1,383 @@
+package cause
+
+import (
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// record is an exchange from its first byte on: what the linking needs of it,
+// before and after the engine is done with it.
+type record struct {
+	key         hop.Key
+	span        hop.Key // of its hop in this process
+	trace       [16]byte
+	provisional bool
+	inbound     bool
+	over        bool // the engine is done with it
+	conn        *stream.Conn
+	start       int64
+	began       uint64 // order in the process
+	task        *task  // that read the request, or sent it
+	proc        *proc
+	carried     uint64 // hash of the trace id that the request carries; 0 none
+	request     uint64 // hash of its X-Request-ID; 0 none
+
+	// Of an outbound exchange: who caused it, as far as each side of it tells.
+	cause      *record // settled
+	evidence   Evidence
+	confidence Confidence
+	before     *record // by what the thread did last before the request went out
+	reused     bool    // which was an answer on the same connection
+	prev       *record // the call that was answered then
+	after      *record // by what the thread did next after the answer came in
+	alone      bool    // the only inbound exchange open when it began
+	handed     bool    // waits for the answer that its thread will write
+
+	carriedSpan uint64    // hash of the span id that the request carries
+	deps        []*record // of an inbound one: outbound ones that may be its doing
+	answered    bool
+	held        *session.Exchange // the engine's, kept until the cause is settled
+	heldSince   int64
+}
+
+// task is a thread, or a goroutine: what does one thing after another.
+type task struct {
+	proc *proc
+	// open are the inbound exchanges whose requests it read, not answered yet.
+	open []*record
+	// last is the exchange of the last message that it read, and whether that was
+	// the answer of an outbound one.
+	last       *record
+	lastAnswer bool
+	lastTime   int64
+	flight     int // outbound exchanges that it began and that are not answered
+	// loops: it was seen to do something else while a call of its own was under
+	// way, as event loops do. What it did last then says less.
+	loops bool
+	// handed are outbound exchanges of requests that another thread read.
+	handed  []*record
+	syscall uint64 // the syscall trace id in force
+	used    int64
+}
+
+// proc is a process.
+type proc struct {
+	open   []*record // inbound exchanges not over, oldest first
+	began  uint64
+	held   int
+	agree  uint64 // links on which both sides of the exchange agree
+	differ uint64 // and on which they do not
+	// births are the inbound exchanges that connections were opened for, until
+	// their first use.
+	births map[uint64]*record // by the socket's id
+	// wanted are outbound exchanges by their X-Request-ID, where no inbound one
+	// brought it.
+	wanted map[uint64]*record
+}
+
+// Limits. Each has a counter in Stats.
+const (
+	// maxOpen bounds the inbound exchanges of a process among which a cause is
+	// looked for.
+	maxOpen = 4096
+	// maxHeld bounds the outbound exchanges of a process that wait for their
+	// cause to be settled.
+	maxHeld = 4096
+	// holdFor is how long one waits: long enough for the answer to the client
+	// that follows it, short enough for a span to be on time.
+	holdFor = int64(2e9)
+	// tight is how soon after a thread read something its next call counts as
+	// led to by it: an event loop's turn.
+	tight = int64(20e6)
+	// maxTasks bounds threads and goroutines remembered.
+	maxTasks = 1 << 16
+)
+
+type taskKey struct {
+	pid uint32
+	id  uint64
+}
+
+// taskOf is the thread or goroutine of ctx.
+func (t *Tracker) taskOf(ctx *stream.Ctx, now int64) *task {
+	k := taskKey{pid: ctx.Pid, id: uint64(ctx.Tid)}
+	if ctx.Goid != 0 {
+		k.id = ctx.Goid | 1<<63
+	}
+	if t.lastTask != nil && t.lastKey == k {
+		t.lastTask.used = now
+		return t.lastTask
+	}
+	a := t.tasks[k]
+	if a == nil {
+		if len(t.tasks) >= maxTasks {
+			t.forgetTasks(now)
+		}
+		p := t.procs[ctx.Pid]
+		if p == nil {
+			p = &proc{births: map[uint64]*record{}, wanted: map[uint64]*record{}}
+			t.procs[ctx.Pid] = p
+		}
+		a = &task{proc: p}
+		t.tasks[k] = a
+	}
+	a.used = now
+	t.lastKey, t.lastTask = k, a
+	return a
+}
+
+// Began takes note of an exchange whose request was recognised.
+func (t *Tracker) Began(x *session.Exchange) {
+	c := x.Conn
+	if c.Source != stream.Sockets || x.Req.Ctx.Pid == 0 {
+		return
+	}
+	client, known := c.ClientDir()
+	if !known {
+		return
+	}
+	now := x.Req.Start
+	a := t.taskOf(&x.Req.Ctx, now)
+	r := &record{}
+	x.Track = r
+	r.task, r.proc, r.conn, r.start = a, a.proc, c, now
+	a.proc.began++
+	r.began = a.proc.began
+	l := Linked{Exchange: x}
+	l.keys()
+	r.key = l.Key
+	r.inbound = client == stream.FromB
+	if x.OneWay && x.FromServer {
+		r.inbound = !r.inbound
+	}
+	r.identify(&x.Req.Msg.Trace)
+	if r.inbound {
+		t.inbound(r, a, x)
+	} else {
+		t.outbound(r, a, x)
+	}
+}
+
+// identify reads the ids that the request carries.
+func (r *record) identify(tr *l7.Trace) {
+	r.carried, r.carriedSpan, r.request = hash(tr.TraceID), hash(tr.SpanID), hash(tr.RequestID)
+	l := Linked{}
+	if l.follow(tr) {
+		r.trace = l.TraceID
+		return
+	}
+	r.provisional = true
+	r.trace = hop.TraceID(r.key)
+}
+
+func (t *Tracker) inbound(r *record, a *task, x *session.Exchange) {
+	p := a.proc
+	r.span = hop.SpanID(r.key, hop.ServerProcess, t.cfg.Host, "")
+	for _, o := range a.open {
+		if o.conn != r.conn {
+			a.loops = true // it reads on before it has answered
+		}
+	}
+	if a.flight > 0 {
+		a.loops = true
+	}
+	if len(p.open) >= maxOpen {
+		t.stats.OpenFull.Add(1)
+		t.close(p.open[0])
+	}
+	p.open = append(p.open, r)
+	a.open = append(a.open, r)
+	a.last, a.lastAnswer, a.lastTime = r, false, r.start
+	t.sequence++
+	a.syscall = t.sequence
+	x.Req.Ctx.SyscallTraceID = a.syscall
+}
+
+func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
+	p := a.proc
+	r.span = hop.SpanID(r.key, hop.ClientProcess, t.cfg.Host, "")
+	x.Req.Ctx.SyscallTraceID = a.syscall
+	if !x.OneWay {
+		if a.flight > 0 {
+			a.loops = true
+		}
+		a.flight++
+	}
+	switch c, e := p.byIDs(r); {
+	case c != nil:
+		r.settle(c, e, Exact)
+		return
+	case e == Conflict:
+		t.stats.Ambiguous.Add(1)
+	}
+	open := len(p.open)
+	r.alone = open == 1
+	if x.Req.Ctx.Goid != 0 {
+		if len(a.open) == 1 {
+			r.settle(a.open[0], SameGoroutine, Exact)
+			return
+		}
+	} else if !a.loops && len(a.open) == 1 {
+		r.settle(a.open[0], SameThread, High)
+		return
+	}
+	if b := p.births[r.conn.ID]; b != nil {
+		delete(p.births, r.conn.ID)
+		if !b.over {
+			r.before, r.evidence = b, SocketBirth
+		}
+	}
+	if r.before == nil && a.last != nil && r.start-a.lastTime <= tight {
+		in := a.last
+		if a.lastAnswer {
+			r.reused, r.prev = in.conn == r.conn, in
+			in = in.inboundCause()
+		}
+		if in != nil && !in.over {
+			r.before, r.evidence = in, SyscallTraceID
+		} else {
+			r.prev = nil
+		}
+	}
+	if r.request != 0 && len(p.wanted) < maxHeld {
+		p.wanted[r.request] = r
+	}
+	if r.before != nil && len(r.before.deps) < maxHeld {
+		r.before.deps = append(r.before.deps, r)
+	}
+	switch {
+	case open == 0 && r.before == nil:
+		// Nobody asked the process for anything: it acts by itself.
+	case r.alone:
+		r.settle(p.open[0], SoleOpen, Low)
+	case r.before == nil && !a.loops && x.Req.Ctx.Goid == 0 && len(a.open) == 0:
+		r.handed = true
+		if len(a.handed) < maxHeld {
+			a.handed = append(a.handed, r)
+		}
+	}
+}
+
+// inboundCause is the inbound exchange that led to r, as far as is known now.
+func (r *record) inboundCause() *record {
+	switch {
+	case r.cause != nil:
+		return r.cause
+	case r.after != nil:
+		return r.after
+	}
+	return r.before
+}
+
+// byIDs finds the open inbound exchange that carries what r carries. Conflict:
+// there are several.
+func (p *proc) byIDs(r *record) (*record, Evidence) {
+	var found *record
+	if r.carried != 0 {
+		for _, o := range p.open {
+			if o.carried == r.carried {
+				if found != nil {
+					found = nil
+					break
+				}
+				found = o
+			}
+		}
+		if found != nil {
+			return found, PropagatedIDs
+		}
+	}
+	if r.request == 0 {
+		return nil, NoEvidence
+	}
+	for _, o := range p.open {
+		if o.request == r.request {
+			if found != nil {
+				return nil, Conflict
+			}
+			found = o
+		}
+	}
+	if found != nil {
+		return found, RequestID
+	}
+	return nil, NoEvidence
+}
+
+func (r *record) settle(c *record, e Evidence, f Confidence) {
+	r.cause, r.evidence, r.confidence = c, e, f
+}
+
+// Answered takes note of an answer that was recognised.
+func (t *Tracker) Answered(x *session.Exchange) {
+	r, _ := x.Track.(*record)
+	if r == nil || x.Resp.Ctx.Pid == 0 {
+		return
+	}
+	now := x.Resp.Start
+	a := t.taskOf(&x.Resp.Ctx, now)
+	if !r.inbound {
+		r.landed()
+		t.sequence++
+		a.syscall = t.sequence
+		x.Resp.Ctx.SyscallTraceID = a.syscall
+		a.last, a.lastAnswer, a.lastTime = r, true, now
+		return
+	}
+	x.Resp.Ctx.SyscallTraceID = a.syscall
+	if id := hash(x.Resp.Msg.Trace.RequestID); id != 0 {
+		// The gateway made the id: it sent it on, and tells the client.
+		if o := r.proc.wanted[id]; o != nil && o.began > r.began {
+			delete(r.proc.wanted, id)
+			o.settle(r, RequestID, Exact)
+			t.decide(o)
+		}
+	}
+	if a.lastAnswer && now-a.lastTime <= tight {
+		if o := a.last; o.began > r.began && o.after == nil && o.cause == nil && !o.handed {
+			o.after = r
+			t.decide(o)
+		}
+	}
+	if len(a.handed) == 0 {
+		return
+	}
+	// A worker that took the request over writes the answer itself: what it
+	// called since it wrote the last one, it called for this.
+	for _, o := range a.handed {
+		o.handed = false
+		if o.cause == nil && o.began > r.began && !a.loops {
+			o.settle(r, SameThread, High)
+		}
+		t.decide(o)
+	}
+	clear(a.handed)
+	a.handed = a.handed[:0]
+}
+
+// Connecting takes note of a connection that the process of ctx opens.
+func (t *Tracker) Connecting(sock uint64, ctx *stream.Ctx, now int64) {
+	p := t.procs[ctx.Pid]
+	if p == nil || len(p.open) == 0 {
+		return // nobody asked it for anything
+	}
+	a := t.taskOf(ctx, now)
+	var in *record
+	switch {
+	case len(a.open) == 1 && !a.loops:
+		in = a.open[0]
+	case a.last != nil && now-a.lastTime <= tight:
+		if in = a.last; a.lastAnswer {
+			in = in.inboundCause()
+		}
+	}
+	if in == nil || in.over {
+		return
+	}
+	if len(p.births) >= maxOpen {
+		clear(p.births)
+	}
+	p.births[sock] = in
+}

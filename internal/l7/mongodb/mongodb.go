@@ -1,0 +1,643 @@
+// Package mongodb reads MongoDB's wire protocol
+// (https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/):
+// OP_MSG of today's servers, the operations of those before 3.6, and, from the
+// outside, OP_COMPRESSED.
+package mongodb
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/hopscope/hopscope/internal/l7"
+)
+
+// Protocol is MongoDB.
+var Protocol = &l7.Protocol{
+	Name:      "mongodb",
+	Transport: l7.TCP,
+	Ports:     []uint16{27017, 27018, 27019},
+	Pairing:   l7.ByStream,
+	Keys: l7.Keys{Op: "db.operation.name", Target: "db.query.text", Route: "db.collection.name",
+		Code: "db.response.status_code", Domain: "db.namespace"},
+	Attrs:  []l7.Attr{{Key: "db.system.name", Str: "mongodb"}},
+	Detect: detect,
+	New:    func(o *l7.Options) l7.Parser { return &parser{opt: o} },
+}
+
+// Operations.
+const (
+	opReply       = 1
+	opUpdate      = 2001
+	opInsert      = 2002
+	opQuery       = 2004
+	opGetMore     = 2005
+	opDelete      = 2006
+	opKillCursors = 2007
+	opCompressed  = 2012
+	opMsg         = 2013
+)
+
+const (
+	headerLen = 16
+	// maxMessage is maxMessageSizeBytes of all servers.
+	maxMessage = 48_000_000
+	// maxLook is how much of a message is looked at: the command with its filter
+	// is in front, what is inserted and found is behind.
+	maxLook = 4 << 10
+	// maxText bounds a command's text, less than Options.MaxText by default: it
+	// is put together on the stack.
+	maxText = 1 << 10
+)
+
+// Flags of OP_MSG. The other bits below 16 must be zero.
+const (
+	flagChecksum   = 1 << 0
+	flagMoreToCome = 1 << 1
+	flagExhaust    = 1 << 16
+	flagsKnown     = flagChecksum | flagMoreToCome | flagExhaust
+)
+
+type header struct {
+	n      int // of the whole message
+	id, to uint32
+	op     uint32
+}
+
+func readHeader(b []byte) (h header) {
+	h.n = int(int32(binary.LittleEndian.Uint32(b)))
+	h.id = binary.LittleEndian.Uint32(b[4:])
+	h.to = binary.LittleEndian.Uint32(b[8:])
+	h.op = binary.LittleEndian.Uint32(b[12:])
+	return h
+}
+
+// valid: the length can be that of a message of this operation.
+func (h *header) valid() bool {
+	least := headerLen
+	switch h.op {
+	case opMsg:
+		least += 4 + 1 + minDoc
+	case opReply:
+		least += 20
+	case opQuery:
+		least += 4 + 2 + 8 + minDoc
+	case opCompressed:
+		least += 9
+	case opUpdate, opInsert, opDelete, opGetMore:
+		least += 4 + 2
+	case opKillCursors:
+		least += 8
+	default:
+		return false
+	}
+	return h.n >= least && h.n <= maxMessage
+}
+
+func detect(b []byte) l7.Verdict {
+	if len(b) < headerLen {
+		if len(b) >= 4 {
+			if n := int(int32(binary.LittleEndian.Uint32(b))); n < headerLen || n > maxMessage {
+				return l7.No
+			}
+		}
+		return l7.More
+	}
+	h := readHeader(b)
+	if !h.valid() {
+		return l7.No
+	}
+	b = b[headerLen:min(len(b), h.n)]
+	switch h.op {
+	case opMsg:
+		if len(b) < 5 {
+			return l7.More
+		}
+		if flags := binary.LittleEndian.Uint32(b); flags&^flagsKnown != 0 {
+			return l7.No
+		}
+		switch b[4] {
+		case 0:
+			if v := command(b[5:], h.n-headerLen-5); v != l7.Request {
+				return v
+			}
+		case 1:
+			if len(b) < 9 {
+				return l7.More
+			}
+			n := int(int32(binary.LittleEndian.Uint32(b[5:])))
+			if n < 4+2+minDoc || n > h.n-headerLen-5 {
+				return l7.No
+			}
+			if v := name(b[9:], false); v != l7.Request {
+				return v
+			}
+		default:
+			return l7.No
+		}
+		if h.to != 0 {
+			return l7.Response
+		}
+		return l7.Request
+	case opReply:
+		if len(b) < 20 {
+			return l7.More
+		}
+		if binary.LittleEndian.Uint32(b)&^0xf != 0 {
+			return l7.No
+		}
+		if n := binary.LittleEndian.Uint32(b[16:]); n > uint32(h.n/minDoc) {
+			return l7.No
+		} else if n > 0 {
+			if v := command(b[20:], h.n-headerLen-20); v != l7.Request {
+				return v
+			}
+		} else if h.n != headerLen+20 {
+			return l7.No
+		}
+		return l7.Response
+	case opCompressed:
+		if len(b) < 9 {
+			return l7.More
+		}
+		inner := header{op: binary.LittleEndian.Uint32(b), n: headerLen + int(int32(binary.LittleEndian.Uint32(b[4:])))}
+		if inner.op == opCompressed || !inner.valid() || b[8] > 3 {
+			return l7.No
+		}
+		if inner.op == opReply || h.to != 0 {
+			return l7.Response
+		}
+		return l7.Request
+	case opKillCursors:
+		if len(b) < 8 {
+			return l7.More
+		}
+		if n := binary.LittleEndian.Uint32(b[4:]); binary.LittleEndian.Uint32(b) != 0 || uint64(n)*8 != uint64(h.n-headerLen-8) {
+			return l7.No
+		}
+		return l7.Request
+	}
+	if len(b) < 4 {
+		return l7.More
+	}
+	flags := binary.LittleEndian.Uint32(b)
+	if h.op == opQuery && flags&^0xff != 0 || h.op == opInsert && flags > 1 || h.op != opQuery && h.op != opInsert && flags != 0 {
+		return l7.No
+	}
+	return name(b[4:], true)
+}
+
+// command: b looks like a document with a command or an answer in it, of at
+// most room bytes.
+func command(b []byte, room int) l7.Verdict {
+	if len(b) < 4 {
+		return l7.More
+	}
+	n := int(int32(binary.LittleEndian.Uint32(b)))
+	if n < minDoc || n > room {
+		return l7.No
+	}
+	if n == minDoc {
+		return l7.Request
+	}
+	if len(b) < 5 {
+		return l7.More
+	}
+	if t := b[4]; t == 0 || t > 0x13 {
+		return l7.No
+	}
+	return name(b[5:], false)
+}
+
+// maxName is longer than any command or field that a message starts with, and
+// as long as the longest namespace.
+const maxName = 255
+
+// name: b starts with a name and the zero behind it. With dot it is that of a
+// collection, in its database.
+func name(b []byte, dot bool) l7.Verdict {
+	for i, c := range b {
+		switch {
+		case c == 0:
+			if i == 0 || dot {
+				return l7.No
+			}
+			return l7.Request
+		case c == '.':
+			dot = false
+		case c < 0x20 || c == 0x7f || i > maxName:
+			return l7.No
+		}
+	}
+	return l7.More
+}
+
+// parser is one connection.
+type parser struct {
+	opt *l7.Options
+	// write is the request whose answer counts what it changed.
+	write   uint32
+	writing bool
+	// An exhaust cursor: answers follow one another, each to the one before.
+	chained bool
+	chain   uint32 // what the next one answers
+	first   uint64 // what they all answer
+	quiet   bool   // they are news of a topology, not part of the exchange
+}
+
+// Resync: of the state only what spans messages is in doubt.
+func (p *parser) Resync(side l7.Side) {
+	if side == l7.Server {
+		p.chained = false
+	}
+	p.writing = false
+}
+
+// Find looks for a header whose operation, length and first name agree.
+func (p *parser) Find(side l7.Side, b []byte) int {
+	want := l7.Request
+	if side == l7.Server {
+		want = l7.Response
+	}
+	for i := 0; i+headerLen <= len(b); i++ {
+		// All operations are below 4096: two zero bytes first.
+		if b[i+15] != 0 || b[i+14] != 0 || b[i+13]&^7 != 0 {
+			continue
+		}
+		if detect(b[i:]) == want {
+			return i
+		}
+	}
+	return -1
+}
+
+func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
+	b := w.B
+	if len(b) < headerLen {
+		return 0, l7.ErrMore
+	}
+	h := readHeader(b)
+	if !h.valid() {
+		return 0, l7.ErrLost
+	}
+	if look := min(h.n, maxLook); len(b) < look {
+		if !w.End {
+			return 0, l7.ErrMore
+		}
+	} else {
+		b = b[:look]
+	}
+	b = b[headerLen:]
+	if side == l7.Client {
+		return p.request(h, b, m)
+	}
+	return p.response(h, b, m)
+}
+
+func (p *parser) request(h header, b []byte, m *l7.Message) (int, error) {
+	m.Type, m.Stream = l7.TypeRequest, uint64(h.id)
+	m.Session = number(m.Text, uint64(h.id))
+	switch h.op {
+	case opMsg:
+		c := l7.Cursor{B: b}
+		flags := c.U32LE()
+		if flags&0xffff&^flagsKnown != 0 {
+			return 0, l7.ErrLost
+		}
+		if flags&flagMoreToCome != 0 {
+			m.Type = l7.TypeOneWay
+		}
+		p.sections(h, c.B, m)
+	case opQuery:
+		c := l7.Cursor{B: b}
+		c.Skip(4)
+		ns := c.Until(0)
+		c.Skip(8) // to skip, to return
+		if c.Short() {
+			namespace(m, ns)
+			break
+		}
+		db, coll := split(ns)
+		m.Domain = m.Text.Copy(db)
+		doc, _ := document(c.B)
+		if string(coll) == "$cmd" || string(coll) == "$cmd.sys.inprog" {
+			p.command(h, doc, m)
+			break
+		}
+		m.Op, m.Route = "query", m.Text.Copy(coll)
+		p.text(doc, false, m)
+	case opGetMore:
+		p.plain("getMore", b, m)
+	case opInsert:
+		m.Type = l7.TypeOneWay
+		p.plain("insert", b, m)
+	case opUpdate:
+		m.Type = l7.TypeOneWay
+		p.plain("update", b, m)
+	case opDelete:
+		m.Type = l7.TypeOneWay
+		p.plain("delete", b, m)
+	case opKillCursors:
+		m.Type, m.Op = l7.TypeOneWay, "killCursors"
+	case opCompressed:
+		if c := (l7.Cursor{B: b}); c.U32LE() != opMsg && !c.Short() {
+			if op := binary.LittleEndian.Uint32(b); op != opQuery && op != opGetMore {
+				m.Type = l7.TypeOneWay
+			}
+		}
+	default:
+		return 0, l7.ErrLost // an answer, from the client
+	}
+	return h.n, nil
+}
+
+// plain reads the operations that were before commands: int32, namespace.
+func (p *parser) plain(op string, b []byte, m *l7.Message) {
+	c := l7.Cursor{B: b}
+	c.Skip(4)
+	m.Op = op
+	namespace(m, c.Until(0))
+}
+
+func namespace(m *l7.Message, ns []byte) {
+	db, coll := split(ns)
+	m.Domain, m.Route = m.Text.Copy(db), m.Text.Copy(coll)
+}
+
+func split(ns []byte) (db, coll []byte) {
+	for i, c := range ns {
+		if c == '.' {
+			return ns[:i], ns[i+1:]
+		}
+	}
+	return ns, nil
+}
+
+// sections reads those of an OP_MSG: one with the command, others with what it
+// is to insert, update, delete.
+func (p *parser) sections(h header, b []byte, m *l7.Message) {
+	room := h.n - headerLen - 4 - len(b) // what was not looked at
+	for len(b) > 0 {
+		kind := b[0]
+		b = b[1:]
+		switch kind {
+		case 0:
+			doc, n := document(b)
+			if n == 0 {
+				return
+			}
+			p.command(h, doc, m)
+			if n > len(b) {
+				return
+			}
+			b = b[n:]
+		case 1:
+			if len(b) < 4 {
+				return
+			}
+			n := int(int32(binary.LittleEndian.Uint32(b)))
+			if n < 4 || n > len(b)+room {
+				return
+			}
+			if n > len(b) {
+				return // which command it is for comes too late, or came before
+			}
+			c := l7.Cursor{B: b[4:n]}
+			c.Until(0)
+			docs := 0
+			for len(c.B) > 0 {
+				_, k := document(c.B)
+				if k == 0 || k > len(c.B) {
+					docs = 0
+					break
+				}
+				c.B = c.B[k:]
+				docs++
+			}
+			// The convention wants the size of a batch, and one is no batch.
+			if docs > 1 {
+				m.AddInt("db.operation.batch.size", int64(docs))
+			}
+			b = b[n:]
+		default:
+			return
+		}
+	}
+}
+
+// command reads what a command says of itself: its name is its first field.
+func (p *parser) command(h header, doc elements, m *l7.Message) {
+	all := doc
+	x, ok := doc.next()
+	if !ok {
+		return
+	}
+	if s := string(x.name); (s == "$query" || s == "query") && x.typ == tDoc {
+		// Before 3.6 a read preference wrapped the command.
+		p.command(h, x.elements(), m)
+		return
+	}
+	name, known := commandName(x.name)
+	if known {
+		m.Op = name
+		m.Route = m.Text.Copy(x.str())
+	} else {
+		m.Op = m.Text.Copy(x.name[:min(len(x.name), 64)])
+	}
+	switch m.Op {
+	case "insert", "update", "delete", "findAndModify", "findandmodify":
+		p.write, p.writing = h.id, true
+	}
+	for {
+		x, ok := doc.next()
+		if !ok {
+			break
+		}
+		switch string(x.name) {
+		case "$db":
+			m.Domain = m.Text.Copy(x.str())
+		case "collection":
+			if m.Op == "getMore" {
+				m.Route = m.Text.Copy(x.str())
+			}
+		case "comment":
+			p.comment(&x, m)
+		}
+	}
+	p.text(all, known, m)
+}
+
+// comment: drivers put ids there, as a document of headers.
+func (p *parser) comment(x *element, m *l7.Message) {
+	if x.typ != tDoc {
+		return
+	}
+	for e := x.elements(); ; {
+		f, ok := e.next()
+		if !ok {
+			return
+		}
+		if v := f.str(); v != nil {
+			p.opt.Propagation.Header(&m.Trace, m.Text, f.name, v)
+		}
+	}
+}
+
+func (p *parser) text(doc elements, names bool, m *l7.Message) {
+	w := writer{limit: maxText, names: names, keep: p.opt.KeepLiterals}
+	if 0 < p.opt.MaxText && p.opt.MaxText < maxText {
+		w.limit = p.opt.MaxText
+	}
+	w.object(doc, 0)
+	m.Target = m.Text.Copy(w.b[:w.n])
+}
+
+func (p *parser) response(h header, b []byte, m *l7.Message) (int, error) {
+	m.Type, m.Stream = l7.TypeResponse, uint64(h.to)
+	switch h.op {
+	case opMsg:
+		c := l7.Cursor{B: b}
+		flags := c.U32LE()
+		if flags&0xffff&^flagsKnown != 0 {
+			return 0, l7.ErrLost
+		}
+		var topology bool
+		if kind := c.U8(); kind == 0 && !c.Short() {
+			doc, _ := document(c.B)
+			topology = p.answer(h, doc, m)
+		}
+		if p.chained && h.to == p.chain {
+			m.Stream = p.first
+			if p.quiet {
+				p.chain = h.id
+				p.chained = flags&flagMoreToCome != 0
+				return h.n, l7.ErrSkip
+			}
+		}
+		if p.chained = flags&flagMoreToCome != 0; p.chained {
+			p.first, p.chain, p.quiet = m.Stream, h.id, topology
+			// A client that watches the topology waits for years.
+			m.More = !topology
+		}
+	case opReply:
+		c := l7.Cursor{B: b}
+		flags := c.U32LE()
+		c.Skip(16)
+		if c.Short() {
+			break
+		}
+		doc, _ := document(c.B)
+		p.answer(h, doc, m)
+		const cursorNotFound, queryFailure = 1, 2
+		if flags&(cursorNotFound|queryFailure) != 0 && !m.Status.Failed() {
+			m.Status = l7.StatusClientError
+		} else if m.Status == l7.StatusUnset {
+			m.Status = l7.StatusOK
+		}
+	case opCompressed:
+	default:
+		return 0, l7.ErrLost
+	}
+	return h.n, nil
+}
+
+// answer reads what became of a command. It reports whether the answer tells
+// of the servers, as a client that watches them asks.
+func (p *parser) answer(h header, doc elements, m *l7.Message) (topology bool) {
+	var code int64
+	var coded, ok, told bool
+	var errmsg []byte
+	var n int64
+	counted := false
+	for {
+		x, more := doc.next()
+		if !more {
+			break
+		}
+		switch string(x.name) {
+		case "ok":
+			v, is := x.number()
+			ok, told = v == 1, is
+		case "cursor", "firstBatch":
+			ok, told = true, true // errors have none
+		case "errmsg", "$err", "err":
+			if s := x.str(); s != nil {
+				errmsg = s
+			}
+		case "code":
+			code, coded = x.number()
+		case "n":
+			n, counted = x.number()
+		case "topologyVersion":
+			topology = true
+		case "writeErrors", "writeConcernError":
+			if x.typ == tDoc || x.typ == tArray {
+				p.failure(x.elements(), &code, &coded, &errmsg)
+			}
+		}
+	}
+	if topology {
+		// Failed commands may bring it too; news of servers have no error.
+		topology = !coded && errmsg == nil
+	}
+	switch {
+	case coded && code != 0 || errmsg != nil || told && !ok:
+		m.Status = l7.StatusClientError
+		if coded {
+			m.Code = number(m.Text, uint64(code))
+			if serverCode(code) {
+				m.Status = l7.StatusServerError
+			}
+		}
+		m.Error = p.message(errmsg, m)
+	case told:
+		m.Status = l7.StatusOK
+	}
+	if counted && p.writing && p.write == h.to {
+		p.writing = false
+		m.AddInt("hopscope.db.affected_rows", n)
+	}
+	return topology
+}
+
+// failure reads the first of writeErrors, or writeConcernError.
+func (p *parser) failure(e elements, code *int64, coded *bool, errmsg *[]byte) {
+	for {
+		x, ok := e.next()
+		if !ok {
+			return
+		}
+		switch {
+		case x.typ == tDoc && string(x.name) == "0":
+			e = x.elements()
+		case string(x.name) == "code":
+			*code, *coded = x.number()
+		case string(x.name) == "errmsg":
+			*errmsg = x.str()
+		}
+	}
+}
+
+// message is errmsg, without the key that was there already.
+func (p *parser) message(s []byte, m *l7.Message) string {
+	if !p.opt.KeepLiterals {
+		for i, c := range s {
+			if c == '{' {
+				s = s[:i]
+				break
+			}
+		}
+	}
+	if p.opt.MaxText > 0 && len(s) > p.opt.MaxText {
+		s = s[:p.opt.MaxText]
+	}
+	for len(s) > 0 && s[len(s)-1] == ' ' {
+		s = s[:len(s)-1]
+	}
+	return m.Text.Copy(s)
+}
+
+// number is n in decimal.
+func number(t *l7.Text, n uint64) string {
+	var b [20]byte
+	return t.Copy(strconv.AppendUint(b[:0], n, 10))
+}
