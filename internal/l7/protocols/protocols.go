@@ -5,6 +5,7 @@ package protocols
 import (
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/l7/amqp"
+	"github.com/hopscope/hopscope/internal/l7/dns"
 	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/http2"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
@@ -20,6 +21,7 @@ func All() []*l7.Protocol {
 		redis.Protocol,
 		amqp.Protocol,
 		http2.Protocol,
+		dns.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 	}
