@@ -17,8 +17,13 @@ type Decoder struct {
 // Decode reads f into s. Only if it returns OK is s filled; its payload is
 // borrowed from f, or from the decoder if the datagram came in fragments.
 func (d *Decoder) Decode(f *Frame, s *Segment) Reason {
-	*s = Segment{Time: f.Time, Iface: f.Iface, Way: f.Way, Wire: max(f.Wire, uint32(len(f.Data))), WinScale: -1}
-	r := d.link(f.Link, f.Data, int(s.Wire), s)
+	*s = Segment{Time: f.Time, Iface: f.Iface, SubIface: f.Sub, VLAN: f.VLAN, Way: f.Way, Wire: max(f.Wire, uint32(len(f.Data))), WinScale: -1}
+	var r Reason
+	if f.Link == LinkCooked {
+		r = d.ethertype(f.EtherType, f.Data, int(s.Wire), s)
+	} else {
+		r = d.link(f.Link, f.Data, int(s.Wire), s)
+	}
 	d.Stats.By[r].Add(1)
 	return r
 }

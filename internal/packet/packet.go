@@ -33,6 +33,9 @@ const (
 	LinkIPv6     Link = 229
 	LinkNFLOG    Link = 239 // Linux netfilter log
 	LinkSLL2     Link = 276 // Linux "any", version 2
+	// LinkCooked is ours: the frame begins after its link header, of which
+	// Frame.EtherType is what was left.
+	LinkCooked Link = 1 << 31
 )
 
 // Way is which way a frame went over the interface it was seen on.
@@ -52,7 +55,11 @@ type Frame struct {
 	Link  Link
 	Wire  uint32 // its length on the wire; Data holds the first len(Data) bytes
 	Way   Way
-	Data  []byte
+	// Sub tells interfaces of the same number apart (network namespaces).
+	Sub uint32
+	// Of LinkCooked: what follows, and the tag that was taken off.
+	EtherType, VLAN uint16
+	Data            []byte
 }
 
 // Interface is what is known of an interface that frames came from.
@@ -142,7 +149,8 @@ type Tunnel struct {
 type Segment struct {
 	Time  int64
 	Iface uint32
-	// SubIface is the kernel's interface index inside a capture of "any".
+	// SubIface is Frame.Sub, or the kernel's interface index inside a capture
+	// of "any".
 	SubIface uint32
 	Src, Dst Addr
 	SrcPort  uint16 // ICMP echo: its id, on both sides
