@@ -27,6 +27,17 @@ service:
 // emitted counts the spans that the receiver handed on.
 const emitted = "otelcol_receiver_ebpf_emitted"
 
+// lost sums up what the receiver says it lost, in exchanges: those of which the
+// kernel could tell nothing, and spans that nobody took.
+func lost(c *rig.Collector) (float64, error) {
+	unseen, err := c.Sum("otelcol_receiver_ebpf_lost_exchanges")
+	if err != nil {
+		return 0, err
+	}
+	refused, err := c.Sum("otelcol_receiver_ebpf_dropped", `stage="emit"`)
+	return unseen + refused, err
+}
+
 // settle is how long after a round the collector may still work on it; its CPU
 // time and its spans are read after that.
 const settle = 1500 * time.Millisecond
@@ -49,7 +60,7 @@ type round struct {
 	serverCPU, collectorCPU time.Duration
 	wall                    time.Duration // that collectorCPU was used in
 	rss                     uint64        // highest
-	spans                   float64
+	spans, lost             float64
 }
 
 func once(ctx context.Context, load loadFunc, server *rig.Server, c *rig.Collector, d time.Duration) (round, error) {
@@ -73,6 +84,7 @@ func once(ctx context.Context, load loadFunc, server *rig.Server, c *rig.Collect
 	r.serverCPU = after.server - before.server
 	r.collectorCPU = after.collector - before.collector
 	r.spans = after.spans - before.spans
+	r.lost = after.lost - before.lost
 	if c != nil {
 		_, r.rss, err = rig.RSS(c.PID())
 	}
@@ -82,7 +94,7 @@ func once(ctx context.Context, load loadFunc, server *rig.Server, c *rig.Collect
 // used is what has been used and made so far.
 type used struct {
 	server, collector time.Duration
-	spans             float64
+	spans, lost       float64
 }
 
 func use(server *rig.Server, c *rig.Collector) (u used, err error) {
@@ -90,6 +102,9 @@ func use(server *rig.Server, c *rig.Collector) (u used, err error) {
 		return u, err
 	}
 	if u.spans, err = c.Sum(emitted); err != nil {
+		return u, err
+	}
+	if u.lost, err = lost(c); err != nil {
 		return u, err
 	}
 	u.collector, err = rig.CPU(c.PID())

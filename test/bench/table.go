@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-const liveHeader = `| work | requests/s without | with | ratio | p50 us without | added | p99 us without | added | server CPU us/request without | added | collector CPU s per million | cores | highest RSS MiB | spans per 2 requests |
-| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |`
+const liveHeader = `| work | requests/s without | with | ratio | p50 us without | added | p99 us without | added | server CPU us/request without | added | collector CPU s per million | cores | highest RSS MiB | spans per 2 requests | counted lost |
+| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |`
 
 // liveRow is a work's medians. What is added is the median of the differences
 // inside each pair: rounds of one pair are neighbours in time.
@@ -35,6 +35,7 @@ func liveRow(name string, pairs []pair) string {
 		fmt.Sprintf("%.3f", mid(func(p pair) float64 { return p.with.collectorCPU.Seconds() / p.with.wall.Seconds() })),
 		fmt.Sprintf("%.0f", mid(func(p pair) float64 { return float64(p.with.rss) / (1 << 20) })),
 		fmt.Sprintf("%.5f", mid(func(p pair) float64 { return p.with.spans / (2 * p.with.requests) })),
+		fmt.Sprintf("%.5f", mid(func(p pair) float64 { return p.with.lost / (2 * p.with.requests) })),
 	}
 	return "| " + strings.Join(cells, " | ") + " |"
 }
