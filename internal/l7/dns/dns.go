@@ -149,12 +149,13 @@ func (p *parser) message(side l7.Side, b []byte, m *l7.Message) error {
 	}
 	m.Type = l7.TypeResponse
 	code := flags & 15
+	upper, whole := 0, u16(b, 4) == 0
 	if ok {
-		upper, whole := p.records(b, &q, m)
+		upper, whole = p.records(b, &q, m)
 		code |= upper
-		if !whole && code == 0 && u16(b, 6) == 0 {
-			return nil // its upper bits may say otherwise
-		}
+	}
+	if !whole && code == 0 && u16(b, 6) == 0 {
+		return nil // the upper bits may say otherwise
 	}
 	m.Code = decimal(m.Text, code)
 	switch code {
@@ -214,6 +215,9 @@ func detect(head []byte) l7.Verdict {
 	if n < headerLen+5 {
 		return l7.No
 	}
+	if len(head) >= 6 && !flagsOK(u16(head, 4)) || len(head) >= 8 && u16(head, 6) > 16 {
+		return l7.No
+	}
 	if len(head) < 2+headerLen+5 {
 		return l7.More
 	}
@@ -231,10 +235,10 @@ func header(b []byte, whole bool) l7.Verdict {
 	opcode, response := flags>>11&15, flags&flagResponse != 0
 	qd, an, ns, ar := u16(b, 4), u16(b, 6), u16(b, 8), u16(b, 10)
 	switch {
-	case flags&flagReserved != 0, opcode == 3, opcode > 6, qd > 16, an > 1024, ns > 256, ar > 256:
+	case !flagsOK(flags), qd > 16, an > 1024, ns > 256, ar > 256:
 		return l7.No
-	case !response && (flags&0x8f != 0 && opcode != 5 || opcode == 0 && (an > 256 || qd == 0)):
-		return l7.No // a question has no result, and recursion is not yet available
+	case !response && opcode == 0 && (an > 256 || qd == 0):
+		return l7.No
 	case qd == 0 && (!response || an == 0):
 		return l7.No
 	}
@@ -242,6 +246,9 @@ func header(b []byte, whole bool) l7.Verdict {
 	for k := range qd {
 		q, ok := questionAt(b, i)
 		if !ok {
+			if !whole && len(b) < headerLen+255+4 && k == 0 {
+				return l7.More
+			}
 			return l7.No
 		}
 		if !q.plausible() || k == 0 && netbios(b, &q) {
@@ -265,6 +272,14 @@ func header(b []byte, whole bool) l7.Verdict {
 		return l7.Response
 	}
 	return l7.Request
+}
+
+// flagsOK: an opcode that there is, the reserved bit clear, and in a question no
+// result and no word on recursion.
+func flagsOK(flags int) bool {
+	opcode := flags >> 11 & 15
+	return flags&flagReserved == 0 && opcode != 3 && opcode <= 6 &&
+		(flags&flagResponse != 0 || flags&0x8f == 0 || opcode == 5)
 }
 
 // netbios: the names of NetBIOS, whose name service looks like DNS (RFC 1002).
