@@ -20,6 +20,9 @@ const (
 
 var reasonNames = [reasons]string{"ok", "not_ip", "not_l4", "cut", "malformed", "fragment", "too_deep", "unknown_link"}
 
+// Reasons is how many there are.
+func Reasons() int { return int(reasons) }
+
 func (r Reason) String() string { return reasonNames[r] }
 
 // Stats counts what a decoder saw. Any goroutine may read it.

@@ -14,12 +14,15 @@ import (
 	"github.com/hopscope/hopscope/internal/kernel"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/l7/protocols"
+	"github.com/hopscope/hopscope/internal/tap"
 )
 
 // Config is what the `ebpf` section of the configuration may say.
 type Config struct {
 	// Sockets is capture in the kernel's socket layer.
 	Sockets SocketsConfig `mapstructure:"sockets"`
+	// Packets is capture on interfaces.
+	Packets PacketsConfig `mapstructure:"packets"`
 	// Protocols switches protocols off, or binds them to ports, by name.
 	Protocols map[string]ProtocolConfig `mapstructure:"protocols"`
 	// Headers are those that mean something, besides the well-known ones.
@@ -200,6 +203,7 @@ func defaultConfig() *Config {
 			Mode: modeAuto, MaxCapture: kernel.DefaultMaxCapture, RingSize: kernel.DefaultRing,
 			UDP: true, Unix: true,
 		},
+		Packets:        PacketsConfig{Mode: modeOff, Rings: 1, RingSize: tap.DefaultRingBytes, Snaplen: tap.DefaultSnaplen, Point: "rest"},
 		Headers:        HeadersConfig{RequestIDs: []string{"x-request-id"}},
 		Process:        ProcessConfig{ProcRoot: "/proc"},
 		Record:         RecordConfig{MaxSize: 256 << 20},
@@ -226,6 +230,10 @@ func (p *problems) between(key string, v, lo, hi int64) {
 func (c *Config) Validate() error {
 	var p problems
 	c.Sockets.validate(&p)
+	c.Packets.validate(&p)
+	if c.Sockets.Mode == modeOff && !c.Packets.on() {
+		p.add("sockets::mode", "is off, and nothing else is captured: set it to auto, or packets::mode")
+	}
 	known := protocols.All()
 	for name, pc := range c.Protocols {
 		i := slices.IndexFunc(known, func(q *l7.Protocol) bool { return q.Name == name })
@@ -272,9 +280,7 @@ func (c *Config) Validate() error {
 
 func (s *SocketsConfig) validate(p *problems) {
 	switch s.Mode {
-	case modeAuto:
-	case modeOff:
-		p.add("sockets::mode", "is off, and nothing else is captured: set it to auto")
+	case modeAuto, modeOff:
 	default:
 		p.add("sockets::mode", "%q is neither auto nor off", s.Mode)
 	}

@@ -57,6 +57,10 @@ func TestConfig(t *testing.T) {
 			Include: SelectConfig{Ports: []uint16{80, 443}, CIDRs: []string{"10.0.0.0/8", "::1"}, Processes: []string{"nginx"}, Cgroups: []string{"/system.slice"}, Containers: []string{"0123456789ab"}, NetNS: []uint32{4026531840}},
 			Exclude: ExcludeConfig{Ports: []uint16{22}, CIDRs: []string{"192.168.0.0/16"}, Processes: []string{"sshd"}, Cgroups: []string{"/user.slice"}},
 		},
+		Packets: PacketsConfig{
+			Mode: "afpacket", Interfaces: []string{"eth*"}, ExcludeInterfaces: []string{"eth9"}, Filter: "tcp port 80", Snaplen: 512, Rings: 2,
+			RingSize: 2 << 20, NetNS: []string{"/run/netns/x"}, Kinds: []KindConfig{{Match: "eth1", Kind: "gateway"}}, Promiscuous: true, Point: "c",
+		},
 		Headers:        HeadersConfig{TraceIDs: []string{"x-trace"}, RequestIDs: []string{"x-request-id", "x-corr"}, CaptureRequest: []string{"X-Tenant"}, CaptureResponse: []string{"Server"}},
 		Routes:         []RouteConfig{{Match: "^/u/[^/]+$", Route: "/u/{name}"}},
 		KeepLiterals:   true,
@@ -88,6 +92,12 @@ func TestConfig(t *testing.T) {
 func TestInvalid(t *testing.T) {
 	for name, want := range map[string][2]string{
 		"off":         {"sockets::mode: ", "set it to auto"},
+		"pmode":       {"packets::mode: ", "none of off"},
+		"pfilter":     {"packets: ", "is not a port"},
+		"pfiles":      {"packets::files: ", "name the captures"},
+		"pkind":       {"packets::kinds: ", "none of node"},
+		"ppoint":      {"packets::point: ", "no capture point"},
+		"psnaplen":    {"packets: ", "snaplen: 3 is not between"},
 		"mode":        {"sockets::mode: ", `"kprobe" is neither auto nor off`},
 		"capture":     {"sockets::max_capture: ", "1 is not between 64 and"},
 		"ring":        {"sockets::ring_size: ", "100 is not between"},

@@ -29,7 +29,9 @@ import (
 // does not fit then is counted where it can be told exactly, in the kernel.
 type pipeline struct {
 	shards  []*shard
-	workers []*worker // empty: one shard, inline
+	config  shardConfig
+	packets *packetReader // nil: off
+	workers []*worker     // empty: one shard, inline
 	owner   map[uint64]*worker
 	out     *queue
 	running sync.WaitGroup
@@ -51,6 +53,7 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 		mute:     c.Mute,
 		emit:     p.out.put,
 	}
+	p.config = sc
 	for range cfg.Workers {
 		s := newShard(sc)
 		p.shards = append(p.shards, s)
@@ -149,7 +152,7 @@ const recheckInterval = 30 * time.Second
 
 // stop is called when nobody calls put any more: it reports what is open and
 // hands it on, as far as ctx allows.
-func (p *pipeline) stop(ctx context.Context) {
+func (p *pipeline) stop(ctx context.Context) error {
 	for _, w := range p.workers {
 		w.close()
 	}
@@ -157,6 +160,7 @@ func (p *pipeline) stop(ctx context.Context) {
 	for _, s := range p.shards {
 		s.flush()
 	}
+	err := p.packets.stop()
 	close(p.out.ch)
 	select {
 	case <-p.out.done:
@@ -165,4 +169,5 @@ func (p *pipeline) stop(ctx context.Context) {
 		<-p.out.done
 	}
 	p.sender()
+	return err
 }

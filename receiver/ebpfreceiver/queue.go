@@ -37,6 +37,17 @@ func (q *queue) put(td ptrace.Traces, spans int) {
 	}
 }
 
+// wait waits for room, for those who can: files do not run away.
+func (q *queue) wait(ctx context.Context) func(ptrace.Traces, int) {
+	return func(td ptrace.Traces, spans int) {
+		select {
+		case q.ch <- batch{td, spans}:
+		case <-ctx.Done():
+			q.put(td, spans)
+		}
+	}
+}
+
 // run hands batches on until the queue is closed and empty, or ctx is over;
 // then the rest is dropped, and counted.
 func (q *queue) run(ctx context.Context) {

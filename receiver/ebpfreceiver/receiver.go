@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -20,6 +21,7 @@ import (
 	"github.com/hopscope/hopscope/internal/kernel"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/l7/protocols"
+	"github.com/hopscope/hopscope/internal/tap"
 	"github.com/hopscope/hopscope/internal/who"
 )
 
@@ -71,9 +73,9 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Traces, start
 
 // Start begins to capture. It fails only if nothing at all can be captured.
 func (r *ebpfReceiver) Start(_ context.Context, host component.Host) (err error) {
-	c, err := r.start(r.cfg.kernelConfig())
+	c, err := r.sockets(host)
 	if err != nil {
-		return fmt.Errorf("capture on sockets: %w: %s", err, remedy(err))
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -85,15 +87,26 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) (err error)
 	}
 	r.capture = c
 	r.pipeline = newPipeline(r.cfg, r.known, who.ReadHost(r.cfg.Process.ProcRoot), r.set.BuildInfo.Version, c, r.next)
-	if r.telemetry, err = newTelemetry(r.set.TelemetrySettings, r.pipeline, c); err != nil {
-		return errors.Join(err, r.record.Close())
-	}
-	r.reportHooks(host, c.Hooks())
-
 	// What is under way outlives the context of Start.
 	ctx, cancel := context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
+	if r.cfg.Packets.on() {
+		if r.pipeline.packets, err = openPackets(ctx, r.cfg, r.set.Logger, r.pipeline); err != nil {
+			return errors.Join(fmt.Errorf("capture of packets: %w: %s", err, packetRemedy(err)), r.record.Close())
+		}
+	}
+	if r.telemetry, err = newTelemetry(r.set.TelemetrySettings, r.pipeline, c); err != nil {
+		cancel()
+		return errors.Join(err, r.pipeline.packets.stop(), r.record.Close())
+	}
+	r.reportHooks(host, c.Hooks())
 	r.cancel = cancel
 	r.pipeline.start()
+	r.pipeline.packets.start(ctx, host)
 	r.clock.Go(func() { r.pipeline.clock(ctx) })
 	r.readers.Go(func() {
 		put := r.pipeline.put
@@ -106,6 +119,24 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) (err error)
 		}
 	})
 	return nil
+}
+
+// sockets begins capture on sockets. Without it packets alone may do.
+func (r *ebpfReceiver) sockets(host component.Host) (capture, error) {
+	if r.cfg.Sockets.Mode == modeOff {
+		return noSockets{}, nil
+	}
+	c, err := r.start(r.cfg.kernelConfig())
+	if err == nil {
+		return c, nil
+	}
+	err = fmt.Errorf("capture on sockets: %w: %s", err, remedy(err))
+	if !r.cfg.Packets.on() {
+		return nil, err
+	}
+	r.set.Logger.Warn("capture of packets only", zap.Error(err))
+	componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(err))
+	return noSockets{}, nil
 }
 
 // reportHooks says once what is attached and what is blind.
@@ -133,9 +164,9 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) (err error) {
 		r.cancel()
 		r.readers.Wait()
 		r.clock.Wait()
-		r.pipeline.stop(ctx)
+		err = r.pipeline.stop(ctx)
 		r.telemetry.shutdown()
-		err = errors.Join(r.capture.Close(), r.record.Close())
+		err = errors.Join(err, r.capture.Close(), r.record.Close())
 	})
 	return err
 }
@@ -151,6 +182,19 @@ func remedy(err error) string {
 		return "the kernel needs BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF=y); mount /sys in a container"
 	}
 	return "see the receiver's README, section Requirements"
+}
+
+// packetRemedy is what to do about an error of opening packets.
+func packetRemedy(err error) string {
+	switch {
+	case errors.Is(err, tap.ErrUnsupported):
+		return "use mode: file, or run on Linux"
+	case errors.Is(err, fs.ErrPermission):
+		return "run as root, or with the capability CAP_NET_RAW (CAP_SYS_ADMIN too for packets::netns)"
+	case errors.Is(err, syscall.ENOMEM):
+		return "lower packets::ring_size or packets::rings"
+	}
+	return "see the receiver's README, section Packets"
 }
 
 // recorder writes what the kernel tells to a file.

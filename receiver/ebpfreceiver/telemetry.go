@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/hopscope/hopscope/internal/kernel"
+	"github.com/hopscope/hopscope/internal/packet"
 	"github.com/hopscope/hopscope/internal/session"
 	"github.com/hopscope/hopscope/receiver/ebpfreceiver/internal/metadata"
 )
@@ -31,8 +32,18 @@ func newTelemetry(set component.TelemetrySettings, p *pipeline, c capture) (*tel
 		register func(metric.Int64Callback) error
 		read     func(put put)
 	}{
-		{b.RegisterReceiverEbpfReceivedCallback, func(put put) { put(t.stats().Events, "source", "sockets") }},
-		{b.RegisterReceiverEbpfReceivedBytesCallback, func(put put) { put(t.stats().Bytes, "source", "sockets") }},
+		{b.RegisterReceiverEbpfReceivedCallback, func(put put) {
+			put(t.stats().Events, "source", "sockets")
+			if n, _ := t.frames(); n > 0 {
+				put(n, "source", "packets")
+			}
+		}},
+		{b.RegisterReceiverEbpfReceivedBytesCallback, func(put put) {
+			put(t.stats().Bytes, "source", "sockets")
+			if _, n := t.frames(); n > 0 {
+				put(n, "source", "packets")
+			}
+		}},
 		{b.RegisterReceiverEbpfRingSizeCallback, func(put put) { put(t.stats().Ring) }},
 		{b.RegisterReceiverEbpfRingUsedCallback, func(put put) { put(t.stats().Pending) }},
 		{b.RegisterReceiverEbpfLostExchangesCallback, func(put put) { put(lostExchanges(t.stats())) }},
@@ -101,14 +112,73 @@ func (t *telemetry) protocols(put put, of func(*session.ProtoStats) *atomic.Uint
 	for i := range t.p.shards[0].engine.Stats().PerProto {
 		var n, met uint64
 		var name string
-		for _, s := range t.p.shards {
-			ps := &s.engine.Stats().PerProto[i]
+		for _, e := range t.engines() {
+			ps := &e.Stats().PerProto[i]
 			n, met, name = n+of(ps).Load(), met+ps.Conns.Load(), ps.Name
 		}
 		if met > 0 {
 			put(n, append([]string{"protocol", name}, attrs...)...)
 		}
 	}
+}
+
+// engines are those of all shards.
+func (t *telemetry) engines() (list []*session.Engine) {
+	for _, s := range t.p.shards {
+		list = append(list, s.engine)
+	}
+	if t.p.packets != nil {
+		for _, s := range t.p.packets.shards {
+			list = append(list, s.engine)
+		}
+	}
+	return list
+}
+
+func (t *telemetry) sessions(of func(*session.Stats) *atomic.Uint64) (n uint64) {
+	for _, e := range t.engines() {
+		n += of(e.Stats()).Load()
+	}
+	return n
+}
+
+// packets tells the counters of every stage that only packets have.
+func (t *telemetry) packets(tell func(stage, reason string, n uint64)) {
+	r := t.p.packets
+	if r == nil {
+		return
+	}
+	if r.source != nil {
+		tell("kernel", "packet_ring_full", r.source.Stats.Dropped.Load())
+	}
+	sum := func(of func(*packetShard) uint64) (n uint64) {
+		for _, s := range r.shards {
+			n += of(s)
+		}
+		return n
+	}
+	for i := range packet.Reasons() {
+		if why := packet.Reason(i); why != packet.OK && why != packet.Fragment && why != packet.NotIP && why != packet.NotL4 {
+			tell("packet", why.String(), sum(func(s *packetShard) uint64 { return s.decoder.Stats.By[why].Load() }))
+		}
+	}
+	tell("packet", "fragments_expired", sum(func(s *packetShard) uint64 { return s.decoder.Stats.FragmentsExpired.Load() }))
+	tell("packet", "fragments_full", sum(func(s *packetShard) uint64 { return s.decoder.Stats.FragmentsFull.Load() }))
+	tell("stream", "packet_hole", sum(func(s *packetShard) uint64 { return s.asm.Stats().Holes.Load() }))
+	tell("stream", "packets_held_full", sum(func(s *packetShard) uint64 { return s.asm.Stats().HeldFull.Load() }))
+	tell("stream", "strange_segment", sum(func(s *packetShard) uint64 { return s.asm.Stats().Strange.Load() }))
+	tell("stream", "too_many_flows", sum(func(s *packetShard) uint64 { return s.asm.Stats().Evicted.Load() }))
+}
+
+// frames are the frames taken in, and their bytes.
+func (t *telemetry) frames() (n, bytes uint64) {
+	if t.p.packets != nil {
+		for _, s := range t.p.packets.shards {
+			n += s.frames.Load()
+			bytes += s.bytes.Load()
+		}
+	}
+	return n, bytes
 }
 
 func (t *telemetry) hooks(put put) {
@@ -125,6 +195,11 @@ func (t *telemetry) connections(put put) {
 	var n int64
 	for _, s := range t.p.shards {
 		n += s.table.Stats().Conns.Load()
+	}
+	if t.p.packets != nil {
+		for _, s := range t.p.packets.shards {
+			n += s.asm.Stats().Live.Load()
+		}
 	}
 	put(uint64(n))
 }
@@ -149,10 +224,11 @@ func (t *telemetry) dropped(put put) {
 	tell("stream", "unknown_socket", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().Unknown }))
 	tell("stream", "no_peer", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().NoPeer }))
 	tell("stream", "too_many_connections", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().Evicted }))
-	tell("session", "window_full", t.sum(func(s *shard) *atomic.Uint64 { return &s.engine.Stats().WindowFull }))
-	tell("session", "too_many_pending", t.sum(func(s *shard) *atomic.Uint64 { return &s.engine.Stats().PendFull }))
-	tell("session", "unknown_protocol", t.sum(func(s *shard) *atomic.Uint64 { return &s.engine.Stats().Unknown }))
-	tell("session", "hole", t.sum(func(s *shard) *atomic.Uint64 { return &s.engine.Stats().Holes }))
+	tell("session", "window_full", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.WindowFull }))
+	tell("session", "too_many_pending", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.PendFull }))
+	tell("session", "unknown_protocol", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.Unknown }))
+	tell("session", "hole", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.Holes }))
+	t.packets(tell)
 	tell("emit", "queue_full", t.p.out.full.Load())
 	tell("emit", "refused", t.p.out.refused.Load())
 }

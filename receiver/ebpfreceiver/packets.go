@@ -1,0 +1,91 @@
+package ebpfreceiver
+
+import (
+	"strings"
+
+	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/tap"
+)
+
+// PacketsConfig is capture on interfaces, or from files.
+type PacketsConfig struct {
+	// Mode is off, afpacket (packet sockets), auto (what this system has) or
+	// file.
+	Mode string `mapstructure:"mode"`
+	// Interfaces and ExcludeInterfaces are patterns of names; none: all.
+	Interfaces        []string `mapstructure:"interfaces"`
+	ExcludeInterfaces []string `mapstructure:"exclude_interfaces"`
+	// Filter is an expression such as "tcp port 80".
+	Filter string `mapstructure:"filter"`
+	// Snaplen is how many bytes of a packet are kept.
+	Snaplen int `mapstructure:"snaplen"`
+	// Rings share the traffic; RingSize is the size of each.
+	Rings    int `mapstructure:"rings"`
+	RingSize int `mapstructure:"ring_size"`
+	// NetNS are paths of network namespaces; none: the collector's own.
+	NetNS []string `mapstructure:"netns"`
+	// Kinds says what interfaces are, by pattern.
+	Kinds []KindConfig `mapstructure:"kinds"`
+	// Promiscuous takes frames for other machines too.
+	Promiscuous bool `mapstructure:"promiscuous"`
+	// Files are read instead, with mode file; Point is where they were made.
+	Files []string `mapstructure:"files"`
+	Point string   `mapstructure:"point"`
+
+	_ struct{}
+}
+
+// KindConfig says what interfaces are.
+type KindConfig struct {
+	Match string `mapstructure:"match"`
+	Kind  string `mapstructure:"kind"`
+
+	_ struct{}
+}
+
+// Further modes.
+const (
+	modePacketSockets = "afpacket"
+	modeFile          = "file"
+)
+
+func (c *PacketsConfig) on() bool { return c.Mode != modeOff }
+
+func (c *PacketsConfig) validate(p *problems) {
+	switch c.Mode {
+	case modeOff, modeAuto, modePacketSockets:
+		if len(c.Files) > 0 {
+			p.add("packets::files", "are read with mode: file only")
+		}
+	case modeFile:
+		if len(c.Files) == 0 {
+			p.add("packets::files", "is empty: name the captures to read")
+		}
+	default:
+		p.add("packets::mode", "%q is none of off, auto, afpacket, file", c.Mode)
+	}
+	for _, k := range c.Kinds {
+		if _, ok := tap.ParseKind(k.Kind); !ok {
+			p.add("packets::kinds", "%q is none of node, pod, nic, local, rest, gateway, hypervisor", k.Kind)
+		}
+	}
+	if _, ok := hop.Parse(c.Point); !ok {
+		p.add("packets::point", "%q is no capture point: rest, c, c-nd, s-nd, s ...", c.Point)
+	}
+	t := c.tap()
+	if err := t.Validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			p.add("packets", "%s", line)
+		}
+	}
+}
+
+func (c *PacketsConfig) tap() tap.Config {
+	t := tap.Config{Interfaces: c.Interfaces, Exclude: c.ExcludeInterfaces, Filter: c.Filter, Snaplen: c.Snaplen, Rings: c.Rings,
+		RingBytes: c.RingSize, NetNS: c.NetNS, Promiscuous: c.Promiscuous}
+	for _, k := range c.Kinds {
+		kind, _ := tap.ParseKind(k.Kind)
+		t.Kinds = append(t.Kinds, tap.NamedKind{Pattern: k.Match, Kind: kind})
+	}
+	return t
+}
