@@ -134,11 +134,8 @@ func detect(b []byte) l7.Verdict {
 		return l7.No
 	case h.short || len(b) < 14:
 		return l7.More
-	case len(h.client) == 0 && h.key != apiVersions && h.key != metadata && h.key != produce && h.key != fetch:
-		// Zeroes look like a request of key 0 without a client: the common
-		// first requests are believed, the rest waits for a better look.
-		return l7.No
-	case len(h.client) == 0 && (h.corr > 1<<16 || h.version == 0 && h.key == 0):
+	case len(h.client) == 0 && !named(h):
+		// Zeroes look like a request of key 0 without a client.
 		return l7.No
 	}
 	if h.key == produce && h.version <= apis[produce].max {
@@ -152,6 +149,39 @@ func detect(b []byte) l7.Verdict {
 		}
 	}
 	return l7.Request
+}
+
+// named reports whether the body names a topic or a group: what a request
+// without a client's id must do to be believed.
+func named(h head) bool {
+	a := &apis[h.key]
+	w := walk{c: l7.Cursor{B: h.body}, version: h.version, flexible: h.version >= a.flexible}
+	w.tags()
+	switch h.key {
+	case apiVersions:
+		return h.version < 3 && h.size == 10
+	case produce:
+		return true // plausibleProduce decides
+	case fetch:
+		fetchRequest(&w)
+	default:
+		w.run(request(h.key))
+	}
+	name := w.topic
+	if len(name) == 0 {
+		name = w.group
+	}
+	return len(name) > 0 && legal(name)
+}
+
+// legal reports whether b may be a topic's name.
+func legal(b []byte) bool {
+	for _, c := range b {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // plausibleProduce looks into the body: an answer with a small correlation id
@@ -175,12 +205,9 @@ func plausibleProduce(h head) l7.Verdict {
 		return l7.Request
 	}
 	name := w.text()
-	for _, c := range name {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
-			return l7.No
-		}
-	}
 	switch {
+	case !legal(name):
+		return l7.No
 	case w.stopped || (!w.c.Short() && len(name) == 0):
 		return l7.No
 	case w.c.Short():
