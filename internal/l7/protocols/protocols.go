@@ -10,6 +10,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/http2"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
 	"github.com/hopscope/hopscope/internal/l7/mongodb"
+	"github.com/hopscope/hopscope/internal/l7/mqtt"
 	"github.com/hopscope/hopscope/internal/l7/redis"
 )
 
@@ -22,6 +23,7 @@ func All() []*l7.Protocol {
 		amqp.Protocol,
 		http2.Protocol,
 		dns.Protocol,
+		mqtt.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 	}
