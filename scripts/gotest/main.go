@@ -1,14 +1,16 @@
 // Command gotest runs `go test` with the arguments it is given and prints what
-// `go test` prints, and, other than `go test`, also every skipped test with its
-// reason: a test that did not run must not look like one that passed.
+// `go test` prints, and, other than `go test`, at the end also what was skipped
+// and why: a test that did not run must not look like one that passed.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -29,7 +31,7 @@ func main() {
 		os.Exit(1)
 	}
 
-	p := printer{held: map[string][]string{}}
+	p := printer{held: map[string][]string{}, reasons: map[string][]string{}}
 	lines := bufio.NewReader(out)
 	for {
 		line, err := lines.ReadString('\n')
@@ -51,7 +53,7 @@ func main() {
 type printer struct {
 	held                    map[string][]string
 	passed, failed, skipped int
-	skips                   []string
+	reasons                 map[string][]string // why: which tests were skipped
 }
 
 func (p *printer) line(line string) {
@@ -85,8 +87,9 @@ func (p *printer) line(line string) {
 		p.print(key)
 	case "skip":
 		p.skipped++
-		p.skips = append(p.skips, e.Package+" "+e.Test)
-		p.print(key)
+		why := p.why(key)
+		p.reasons[why] = append(p.reasons[why], key)
+		delete(p.held, key)
 	}
 }
 
@@ -101,7 +104,34 @@ func (p *printer) summary() {
 		p.print(key)
 	}
 	fmt.Printf("tests: %d passed, %d failed, %d skipped\n", p.passed, p.failed, p.skipped)
-	for _, s := range p.skips {
-		fmt.Println("  skipped:", s)
+	for _, why := range slices.Sorted(maps.Keys(p.reasons)) {
+		tests := p.reasons[why]
+		fmt.Printf("  skipped %d: %s\n", len(tests), why)
+		for _, t := range tests[:min(len(tests), shown)] {
+			fmt.Println("    ", t)
+		}
+		if more := len(tests) - shown; more > 0 {
+			fmt.Println("      and", more, "more")
+		}
 	}
+}
+
+// shown is how many tests are named that were skipped for the same reason.
+const shown = 3
+
+// why is the reason that a skipped test gave: its last line but the verdict,
+// without the place in the source.
+func (p *printer) why(key string) string {
+	why := "no reason given"
+	for _, line := range p.held[key] {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--- SKIP") {
+			why = line
+		}
+	}
+	if _, text, ok := strings.Cut(why, ".go:"); ok {
+		if _, text, ok := strings.Cut(text, ": "); ok {
+			why = text
+		}
+	}
+	return why
 }
