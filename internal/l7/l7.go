@@ -59,6 +59,9 @@ const (
 	Request
 	// Response: a message of the answering side starts here.
 	Response
+	// Either: a message starts here that both sides send. The engine takes the
+	// sides from the connection, as far as it knows them.
+	Either
 )
 
 // Type is what a message is to its exchange.

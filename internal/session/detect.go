@@ -56,7 +56,7 @@ func (e *Engine) ask(c *stream.Conn, d stream.Dir, head []byte) (found *l7.Proto
 		if v = f.Detect(head); v >= l7.Request && e.plausible(c, d, v) {
 			return f, v, false
 		}
-		return nil, l7.No, v == l7.More
+		return nil, l7.No, v == l7.More || v == l7.Either
 	}
 	for pass := range 2 {
 		for _, p := range e.cfg.Protocols {
@@ -65,6 +65,11 @@ func (e *Engine) ask(c *stream.Conn, d stream.Dir, head []byte) (found *l7.Proto
 			}
 			switch v := p.Detect(head); {
 			case v == l7.More:
+				more = true
+			case v == l7.Either:
+				if _, known := c.ClientDir(); known {
+					return p, v, false
+				}
 				more = true
 			case v >= l7.Request && e.plausible(c, d, v):
 				return p, v, false
@@ -101,6 +106,9 @@ func onPort(p *l7.Protocol, ports [2]uint16) bool {
 // evidence is certain who that is.
 func (e *Engine) plausible(c *stream.Conn, d stream.Dir, v l7.Verdict) bool {
 	client, known := c.ClientDir()
+	if v == l7.Either {
+		return known
+	}
 	return !known || c.RoleConfidence < certain || (d == client) == (v == l7.Request)
 }
 
@@ -110,7 +118,7 @@ func (e *Engine) identify(s *session, d stream.Dir, p *l7.Protocol, v l7.Verdict
 	s.st = &e.stats.PerProto[e.index[p]]
 	s.st.Conns.Add(1)
 	c := s.conn
-	if client, known := c.ClientDir(); known && c.RoleConfidence >= certain {
+	if client, known := c.ClientDir(); known && (c.RoleConfidence >= certain || v == l7.Either) {
 		s.client = client
 	} else {
 		s.client = d

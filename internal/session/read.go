@@ -320,7 +320,7 @@ func (e *Engine) resync(s *session, d stream.Dir, pos uint64, b []byte) int {
 	if side == l7.Server {
 		want = l7.Response
 	}
-	if s.proto.Detect(b) == want || e.quiet(s, d, pos) {
+	if v := s.proto.Detect(b); v == want || v == l7.Either || e.quiet(s, d, pos) {
 		return 0
 	}
 	return e.lostAgain(s, d)

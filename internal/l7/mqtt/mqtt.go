@@ -183,8 +183,16 @@ func detect(b []byte) l7.Verdict {
 		if len(b) < p.total && p.total <= 1<<10 {
 			return l7.More
 		}
-		if len(b) >= p.total && follows(b, p.total, l7.Client) {
+		if len(b) >= p.total && (follows(b, p.total, l7.Client) || follows(b, p.total, l7.Server)) {
+			return l7.Either
+		}
+	case pingreq:
+		if len(b) == 2 { // nothing else is a chunk of these two bytes
 			return l7.Request
+		}
+	case pingresp:
+		if len(b) == 2 {
+			return l7.Response
 		}
 	case subscribe:
 		if len(b) < p.total {
@@ -224,6 +232,9 @@ func topical(p packet) bool {
 	c := l7.Cursor{B: p.b}
 	n := int(c.U16())
 	size := p.size
+	if c.Short() {
+		return true // too early to tell
+	}
 	if n == 0 || n+2 > size || (p.flags&6 != 0 && n+4 > size) {
 		return false
 	}
@@ -558,7 +569,10 @@ func (p *parser) chain(side l7.Side, b []byte, first bool) bool {
 			}
 			named = true
 		}
-		if short || k.total > len(b) {
+		if short {
+			return first
+		}
+		if k.total > len(b) {
 			return first && (n > 0 || named)
 		}
 		n++
