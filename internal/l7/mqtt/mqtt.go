@@ -573,7 +573,7 @@ func (p *parser) chain(side l7.Side, b []byte, first bool) bool {
 			return first
 		}
 		if k.total > len(b) {
-			return first && (n > 0 || named)
+			return first && (n > 0 || named || k.total <= 1<<10)
 		}
 		n++
 		b = b[k.total:]
