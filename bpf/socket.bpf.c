@@ -23,6 +23,7 @@
 #include "include/drift.h"
 #include "include/maps.h"
 #include "include/regs.h"
+#include "include/frag.h"
 #include "include/sock.h"
 #include "include/moved.h"
 
@@ -105,11 +106,13 @@ int hs_sock_gone(__u64 *ctx)
 	return 0;
 }
 
-/* Run once by the collector itself: who it is, as the hooks see it. */
+/* Run once by the collector itself: who it is, as the hooks see it, and where
+ * the kernel's pages are. */
 SEC("raw_tp/hs_whoami")
 int hs_whoami(__u64 *ctx)
 {
 	(void)ctx;
+	hs_frag_init();
 	hs_self = bpf_get_current_pid_tgid() >> 32;
 	return 0;
 }

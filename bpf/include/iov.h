@@ -70,7 +70,7 @@ static __always_inline __u64 hs_bytes_total(const struct hs_bytes *b)
 /* Copy the first want bytes of b to dst, which has room bytes: a power of two,
  * at least want, and twice want if b has several pieces. Returns how many were
  * copied: a prefix of what was wanted. */
-static __noinline __u32 hs_bytes_copy(__u8 *dst, __u32 room, const struct hs_bytes *b, __u32 want)
+static __always_inline __u32 hs_bytes_copy(__u8 *dst, __u32 room, const struct hs_bytes *b, __u32 want)
 {
 	__u32 half = room / 2, done = 0, i, len;
 

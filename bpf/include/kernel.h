@@ -132,6 +132,10 @@ struct sock {
 	struct pid *sk_peer_pid;
 };
 
+struct inet_connection_sock {
+	const void *icsk_ulp_ops;
+};
+
 struct tcp_sock {
 	__u32 copied_seq;
 	__u32 write_seq;
@@ -189,7 +193,14 @@ struct nsproxy {
 	struct net *net_ns;
 };
 
-struct task_struct;
+struct page {
+	unsigned long flags;
+};
+
+struct page_frag {
+	struct page *page;
+	__u32 offset;
+};
 
 #if defined(__TARGET_ARCH_x86)
 struct thread_info {
@@ -235,6 +246,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
+	struct page_frag task_frag;
 	char comm[16];
 };
 

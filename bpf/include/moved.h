@@ -22,9 +22,8 @@
 /* One call that moved bytes. */
 struct hs_move {
 	struct hs_data data;
-	struct hs_bytes bytes; /* where they lie */
-	__u64 now;
-	struct hs_peer peer;
+	struct hs_bytes bytes; /* where they lie; not zeroed but for n and name */
+	__u64 copy;            /* where the kernel has them in one piece; 0: nowhere */
 };
 
 struct hs_data_record {
@@ -42,8 +41,8 @@ struct hs_datagram_record {
 
 /* Where the bytes lie, from the system call's registers. For a 0 nothing is
  * known, and flags say why. */
-static __always_inline bool hs_call_bytes(struct task_struct *task, struct pt_regs *regs, struct hs_sock *s,
-					  struct hs_move *m, __u32 moved)
+static __always_inline bool hs_call_bytes(struct sock *sk, struct task_struct *task, struct pt_regs *regs,
+					  struct hs_sock *s, struct hs_move *m, __u32 moved)
 {
 	struct hs_bytes *b = &m->bytes;
 	__s32 nr;
@@ -59,6 +58,19 @@ static __always_inline bool hs_call_bytes(struct task_struct *task, struct pt_re
 		return false;
 	}
 	nr = HS_NR(regs);
+	/* Not for the first bytes of a stream: they may have gone with the SYN. */
+	if (m->data.dir == HS_DIR_SEND && m->data.pos && !(s->state & HS_COUNTED)) {
+		if (nr == HS_NR_WRITE || nr == HS_NR_WRITEV)
+			m->copy = hs_frag_of(sk, task, &s->scratch, moved, 0);
+		else if (nr == HS_NR_SENDTO)
+			m->copy = hs_frag_of(sk, task, &s->scratch, moved, HS_ARG3(regs));
+		else if (nr == HS_NR_SENDMSG)
+			m->copy = hs_frag_of(sk, task, &s->scratch, moved, HS_ARG2(regs));
+		if (m->copy) {
+			s->mm_vec = 0;
+			return true;
+		}
+	}
 	switch (nr) {
 	case HS_NR_READ:
 	case HS_NR_WRITE:
@@ -158,18 +170,32 @@ static __noinline void hs_lost(struct hs_sock *s, __u32 dir, bool turned)
 		loss->turns[role]++;
 }
 
-/* Fill a record's fixed part. */
-static __noinline void hs_fill(struct hs_head *h, struct hs_data *d, struct hs_sock *s, struct hs_move *m, __u32 kind)
+/* Where a datagram of an unconnected socket goes to: the program's sockaddr. */
+static __always_inline void hs_peer_of_name(struct hs_peer *p, __u64 name)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-	__u32 size = sizeof(*h) + sizeof(*d);
+	__u8 sa[28] = {};
+	__u16 family;
 
-	if (kind == HS_KIND_DATAGRAM)
-		size += sizeof(struct hs_peer);
-	h->time = m->now;
+	if (!name || bpf_probe_read_user(sa, 16, (void *)name))
+		return;
+	family = sa[0] | (__u16)sa[1] << 8;
+	p->port = (__u16)sa[2] << 8 | sa[3];
+	if (family == HS_AF_INET) {
+		__builtin_memcpy(p->addr, sa + 4, 4);
+		p->family = HS_FAMILY_IPV4;
+	} else if (family == HS_AF_INET6 && !bpf_probe_read_user(sa, 28, (void *)name)) {
+		__builtin_memcpy(p->addr, sa + 8, 16);
+		p->family = HS_FAMILY_IPV6;
+	}
+}
+
+static __always_inline void hs_fill(struct hs_head *h, struct hs_data *d, struct task_struct *task, struct hs_sock *s,
+				    struct hs_move *m, __u64 now, __u32 kind, __u32 size)
+{
+	h->time = now;
 	h->sock = s->cookie;
-	h->pid = id >> 32;
-	h->tid = (__u32)id;
+	h->pid = HS_GET(task, tgid);
+	h->tid = HS_GET(task, pid);
 	h->size = size + m->data.captured;
 	h->cpu = bpf_get_smp_processor_id();
 	h->kind = kind;
@@ -177,51 +203,72 @@ static __noinline void hs_fill(struct hs_head *h, struct hs_data *d, struct hs_s
 	*d = m->data;
 }
 
-/* One size of record. Sizes double, so that a record wastes no more than half
- * of what it takes; what is not written is not touched. */
-#define HS_CLASS(rec, kindv, room)                                                                                      \
-	if (need <= (room)) {                                                                                          \
-		struct rec *r = bpf_ringbuf_reserve(&hs_events, sizeof(struct rec) + (room), 0);                       \
-		if (!r)                                                                                                \
-			return false;                                                                                  \
-		m->data.captured = hs_bytes_copy(r->b, (room), &m->bytes, cap);                                        \
-		if (!m->data.captured && cap)                                                                          \
-			m->data.flags |= HS_DATA_FAULT;                                                                \
-		hs_fill(&r->head, &r->data, s, m, kindv);                                                              \
-		HS_PEER_OF(rec);                                                                                       \
-		bpf_ringbuf_submit(r, hs_wakeup(sizeof(struct rec) + (room)));                                         \
-		return true;                                                                                           \
+/* Reserve a record with room for need bytes. Sizes double, so that a record
+ * wastes no more than half of what it takes; what is not written is not
+ * touched. The kernel wants constants. */
+#define HS_CLASS(size)                                                                          \
+	if (!room && need <= (size)) {                                                         \
+		room = (size);                                                                 \
+		r = bpf_ringbuf_reserve(&hs_events, sizeof(*r) + (size), 0);                   \
 	}
 
-#define HS_PEER_OF(rec)
-static __noinline bool hs_emit(struct hs_sock *s, struct hs_move *m, __u32 cap)
+static __always_inline bool hs_emit(struct task_struct *task, struct hs_sock *s, struct hs_move *m, __u64 now, __u32 cap)
 {
 	/* Several pieces are put together with room for one more of any size: the
 	 * verifier can't relate a piece's place to its length. */
-	__u32 need = m->bytes.n > 1 ? 2 * cap : cap;
+	__u32 need = m->bytes.n > 1 ? 2 * cap : cap, room = 0;
+	struct hs_data_record *r = 0;
 
-	HS_CLASS(hs_data_record, HS_KIND_DATA, 128)
-	HS_CLASS(hs_data_record, HS_KIND_DATA, 256)
-	HS_CLASS(hs_data_record, HS_KIND_DATA, 512)
-	HS_CLASS(hs_data_record, HS_KIND_DATA, 1024)
-	HS_CLASS(hs_data_record, HS_KIND_DATA, 2048)
-	HS_CLASS(hs_data_record, HS_KIND_DATA, 4096)
-	HS_CLASS(hs_data_record, HS_KIND_DATA, 8192)
-	HS_CLASS(hs_data_record, HS_KIND_DATA, 32768)
-	return false;
+	HS_CLASS(128)
+	HS_CLASS(256)
+	HS_CLASS(512)
+	HS_CLASS(1024)
+	HS_CLASS(2048)
+	HS_CLASS(4096)
+	HS_CLASS(8192)
+	HS_CLASS(32768)
+	if (!r)
+		return false;
+	m->data.captured = 0;
+	if (m->copy)
+		m->data.captured = cap <= room && !bpf_probe_read_kernel(r->b, cap, (const void *)m->copy) ? cap : 0;
+	else if (cap)
+		m->data.captured = hs_bytes_copy(r->b, room, &m->bytes, cap);
+	if (!m->data.captured && cap)
+		m->data.flags |= HS_DATA_FAULT;
+	hs_fill(&r->head, &r->data, task, s, m, now, HS_KIND_DATA, sizeof(*r));
+	bpf_ringbuf_submit(r, hs_wakeup(now));
+	return true;
 }
 
-#undef HS_PEER_OF
-#define HS_PEER_OF(rec) r->peer = m->peer
-static __noinline bool hs_emit_datagram(struct hs_sock *s, struct hs_move *m, __u32 cap)
+static __noinline bool hs_emit_datagram(struct task_struct *task, struct hs_sock *s, struct hs_move *m, __u64 now, __u32 cap)
 {
-	__u32 need = m->bytes.n > 1 ? 2 * cap : cap;
+	__u32 need = m->bytes.n > 1 ? 2 * cap : cap, room = 0;
+	struct hs_datagram_record *r = 0;
 
-	HS_CLASS(hs_datagram_record, HS_KIND_DATAGRAM, 256)
-	HS_CLASS(hs_datagram_record, HS_KIND_DATAGRAM, 1024)
-	HS_CLASS(hs_datagram_record, HS_KIND_DATAGRAM, 4096)
-	HS_CLASS(hs_datagram_record, HS_KIND_DATAGRAM, 32768)
-	return false;
+	HS_CLASS(128)
+	HS_CLASS(512)
+	HS_CLASS(2048)
+	HS_CLASS(8192)
+	HS_CLASS(32768)
+	if (!r)
+		return false;
+	__builtin_memset(&r->peer, 0, sizeof(r->peer));
+	if (!(s->flags & HS_OPEN_CONNECTED)) {
+		if (m->data.dir == HS_DIR_SEND)
+			hs_peer_of_name(&r->peer, m->bytes.name);
+		else if (s->peer_known && s->peer_tid == (__u32)HS_GET(task, pid))
+			r->peer = s->peer;
+		s->peer_known = 0;
+		if (r->peer.family)
+			m->data.flags |= HS_DATA_PEER;
+	}
+	m->data.captured = cap ? hs_bytes_copy(r->b, room, &m->bytes, cap) : 0;
+	if (!m->data.captured && cap)
+		m->data.flags |= HS_DATA_FAULT;
+	hs_fill(&r->head, &r->data, task, s, m, now, HS_KIND_DATAGRAM, sizeof(*r));
+	bpf_ringbuf_submit(r, hs_wakeup(now));
+	return true;
 }
 
 /* Tell bulk calls that were not told yet, as one. */
@@ -243,33 +290,10 @@ static __noinline void hs_tell_bulk(struct hs_sock *s, __u32 dir)
 			r->data.role = s->role;
 			r->data.flags = HS_DATA_MERGED;
 			r->data.cap_seq = s->cap_seq;
-			bpf_ringbuf_submit(r, hs_wakeup(sizeof(*r)));
+			bpf_ringbuf_submit(r, hs_wakeup(s->merged_time));
 		}
 		s->merged = 0;
 	}
-}
-
-/* Where a datagram of an unconnected socket goes to: the program's sockaddr. */
-static __noinline void hs_peer_of_name(struct hs_move *m, __u64 name)
-{
-	__u8 sa[28] = {};
-	__u16 family, port;
-
-	if (!name || bpf_probe_read_user(sa, 16, (void *)name))
-		return;
-	family = sa[0] | (__u16)sa[1] << 8;
-	port = (__u16)sa[2] << 8 | sa[3];
-	if (family == HS_AF_INET) {
-		__builtin_memcpy(m->peer.addr, sa + 4, 4);
-		m->peer.family = HS_FAMILY_IPV4;
-	} else if (family == HS_AF_INET6 && !bpf_probe_read_user(sa, 28, (void *)name)) {
-		__builtin_memcpy(m->peer.addr, sa + 8, 16);
-		m->peer.family = HS_FAMILY_IPV6;
-	} else {
-		return;
-	}
-	m->peer.port = port;
-	m->data.flags |= HS_DATA_PEER;
 }
 
 /* Nothing moved: the end of the stream, or the end of a vector of messages. */
@@ -313,7 +337,8 @@ static __always_inline __u32 hs_budget(struct hs_sock *s, __u32 ret, __u32 dir)
 static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 ret, __u32 dir, bool truncated)
 {
 	struct task_struct *task = (struct task_struct *)hs_task();
-	struct hs_move m = {};
+	struct hs_move m;
+	__u64 now;
 	struct tcp_sock *tp;
 	__u32 cap, w, c;
 	__u64 at[HS_DIRS];
@@ -329,7 +354,11 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	cap = hs_budget(s, ret, dir);
 	s->last = dir + 1;
 	s->cap_seq++;
-	m.now = bpf_ktime_get_ns();
+	now = bpf_ktime_get_ns();
+	m.bytes.n = 0;
+	m.bytes.name = 0;
+	m.data.flags = 0;
+	m.copy = 0;
 	m.data.dir = dir;
 	m.data.wire = ret;
 
@@ -362,11 +391,11 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 		if (ret >= HS_BULK_MIN) {
 			if (!s->merged) {
 				s->merged_pos = m.data.pos;
-				s->merged_since = m.now;
+				s->merged_since = now;
 			}
 			s->merged += ret;
-			s->merged_time = m.now;
-			if (s->merged >= HS_BULK_BYTES || m.now - s->merged_since >= HS_BULK_NS)
+			s->merged_time = now;
+			if (s->merged >= HS_BULK_BYTES || now - s->merged_since >= HS_BULK_NS)
 				hs_tell_bulk(s, dir);
 			return 0;
 		}
@@ -380,12 +409,11 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	}
 	s->pid = HS_GET(task, tgid);
 	if (!(s->state & HS_ANNOUNCED))
-		hs_announce(sk, s, m.now);
+		hs_announce(sk, s, now);
 
-	m.bytes.name = 0;
-	if (!hs_call_bytes(task, hs_regs(task), s, &m, ret) || truncated)
-		m.bytes.n = 0;
-	if (!m.bytes.n)
+	if (!hs_call_bytes(sk, task, hs_regs(task), s, &m, ret) || truncated)
+		m.bytes.n = m.copy = 0;
+	if (!m.bytes.n && !m.copy)
 		cap = 0;
 	m.data.goid = hs_goid(task, s);
 	m.data.role = s->role;
@@ -394,20 +422,10 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	c = s->lost[HS_DIR_RECV];
 	m.data.lost_send = w - s->told[HS_DIR_SEND];
 	m.data.lost_recv = c - s->told[HS_DIR_RECV];
-	if (s->transport == HS_TRANSPORT_UDP) {
-		if (!(s->flags & HS_OPEN_CONNECTED)) {
-			if (dir == HS_DIR_SEND) {
-				hs_peer_of_name(&m, m.bytes.name);
-			} else if (s->peer_known && s->peer_tid == (__u32)bpf_get_current_pid_tgid()) {
-				m.peer = s->peer;
-				m.data.flags |= HS_DATA_PEER;
-			}
-			s->peer_known = 0;
-		}
-		ok = hs_emit_datagram(s, &m, cap);
-	} else {
-		ok = hs_emit(s, &m, cap);
-	}
+	if (s->transport == HS_TRANSPORT_UDP)
+		ok = hs_emit_datagram(task, s, &m, now, cap);
+	else
+		ok = hs_emit(task, s, &m, now, cap);
 	if (!ok) {
 		hs_lost(s, dir, turned);
 		return 0;

@@ -17,6 +17,7 @@ enum {
 #define HS_ARG0(r) HS_GET(r, di)
 #define HS_ARG1(r) HS_GET(r, si)
 #define HS_ARG2(r) HS_GET(r, dx)
+#define HS_ARG3(r) HS_GET(r, r10)
 #define HS_ARG4(r) HS_GET(r, r8)
 /* The entry code sets ax to -ENOSYS; once the call is over, as when io_uring
  * runs its work on the way out, ax is the result. A 32-bit call (TS_COMPAT)
@@ -33,6 +34,7 @@ enum {
 #define HS_ARG0(r) HS_GET(r, orig_x0)
 #define HS_ARG1(r) HS_GET(r, user_regs.regs[1])
 #define HS_ARG2(r) HS_GET(r, user_regs.regs[2])
+#define HS_ARG3(r) HS_GET(r, user_regs.regs[3])
 #define HS_ARG4(r) HS_GET(r, user_regs.regs[4])
 /* regs[0] is the first argument until the result takes its place. Work that
  * io_uring does on the way out is told by that; a result equal to the first

@@ -27,6 +27,7 @@ struct hs_sock {
 	__u64 peer_sock;
 	__u64 mm_vec;         /* sendmmsg, recvmmsg: the vector being worked on */
 	__u64 proto;          /* skc_prot when met: changes under kTLS, sockmap */
+	__u64 scratch;
 	__u64 merged;         /* bulk bytes not told yet, */
 	__u64 merged_pos;     /* from here on, */
 	__u64 merged_time;    /* the last of them moved then */
@@ -240,6 +241,8 @@ static __noinline struct hs_sock *hs_meet(struct sock *sk, struct hs_sock *s)
 	s->transport = type == HS_SOCK_DGRAM ? HS_TRANSPORT_UDP : HS_TRANSPORT_STREAM;
 	s->family = family == HS_AF_UNIX ? HS_FAMILY_UNIX : family == HS_AF_INET ? HS_FAMILY_IPV4 : HS_FAMILY_IPV6;
 	tp = s->transport == HS_TRANSPORT_STREAM && family != HS_AF_UNIX ? hs_tcp(sk) : 0;
+	if (tp && HS_PROBE((struct inet_connection_sock *)tp, icsk_ulp_ops))
+		tp = 0; /* kTLS: its sequence numbers are those of ciphertext */
 	if (tp) {
 		s->flags |= HS_OPEN_CONNECTED;
 		if (!s->opened) {
@@ -347,7 +350,7 @@ static __noinline void hs_announce(struct sock *sk, struct hs_sock *s, __u64 now
 				r->head.size += n - 1;
 		}
 	}
-	bpf_ringbuf_submit(r, hs_wakeup(sizeof(*r)));
+	bpf_ringbuf_submit(r, hs_wakeup(now));
 	s->state |= HS_ANNOUNCED;
 }
 
@@ -380,7 +383,7 @@ static __noinline void hs_tell_end(struct hs_sock *s, __u8 what)
 	r->close.what = what;
 	r->close.role = s->role;
 	r->close.pad[0] = r->close.pad[1] = 0;
-	bpf_ringbuf_submit(r, hs_wakeup(sizeof(*r)));
+	bpf_ringbuf_submit(r, hs_wakeup(0));
 	s->told[HS_DIR_SEND] = s->lost[HS_DIR_SEND];
 	s->told[HS_DIR_RECV] = s->lost[HS_DIR_RECV];
 	s->state |= what == HS_CLOSE_GONE ? HS_GONE : what == HS_CLOSE_RECEIVED ? HS_EOF : 0;

@@ -41,7 +41,9 @@ const (
 	socketVarHsCfgWake       = "hs_cfg_wake"
 	socketVarHsCfgWant       = "hs_cfg_want"
 	socketVarHsGen           = "hs_gen"
+	socketVarHsPageOffset    = "hs_page_offset"
 	socketVarHsSelf          = "hs_self"
+	socketVarHsVmemmap       = "hs_vmemmap"
 )
 
 // loadSocket returns the embedded CollectionSpec for socket.
@@ -123,7 +125,9 @@ type socketVariableSpecs struct {
 	HsCfgWake       *ebpf.VariableSpec `ebpf:"hs_cfg_wake"`
 	HsCfgWant       *ebpf.VariableSpec `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.VariableSpec `ebpf:"hs_gen"`
+	HsPageOffset    *ebpf.VariableSpec `ebpf:"hs_page_offset"`
 	HsSelf          *ebpf.VariableSpec `ebpf:"hs_self"`
+	HsVmemmap       *ebpf.VariableSpec `ebpf:"hs_vmemmap"`
 }
 
 // socketObjects contains all objects after they have been loaded into the kernel.
@@ -189,7 +193,9 @@ type socketVariables struct {
 	HsCfgWake       *ebpf.Variable `ebpf:"hs_cfg_wake"`
 	HsCfgWant       *ebpf.Variable `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.Variable `ebpf:"hs_gen"`
+	HsPageOffset    *ebpf.Variable `ebpf:"hs_page_offset"`
 	HsSelf          *ebpf.Variable `ebpf:"hs_self"`
+	HsVmemmap       *ebpf.Variable `ebpf:"hs_vmemmap"`
 }
 
 // socketPrograms contains all programs after they have been loaded into the kernel.
