@@ -23,9 +23,9 @@
 #include "include/drift.h"
 #include "include/maps.h"
 #include "include/regs.h"
-#include "include/frag.h"
 #include "include/sock.h"
 #include "include/moved.h"
+#include "include/proc.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -106,13 +106,93 @@ int hs_sock_gone(__u64 *ctx)
 	return 0;
 }
 
-/* Run once by the collector itself: who it is, as the hooks see it, and where
- * the kernel's pages are. */
+/* Who an unconnected socket is about to receive from: runs in the receiving
+ * task, before sock_recv_length, if the program asked for the address. */
+static __always_inline int hs_from(struct bpf_sock_addr *ctx, __u8 family)
+{
+	struct hs_sock *s;
+
+	if (!hs_cfg_udp || !ctx->sk)
+		return 1;
+	s = bpf_sk_storage_get(&hs_socks, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s || (s->state & (HS_IGNORED | HS_MUTED)))
+		return 1;
+	__builtin_memset(&s->peer, 0, sizeof(s->peer));
+	if (family == HS_FAMILY_IPV4) {
+		__u32 a = ctx->user_ip4;
+		__builtin_memcpy(s->peer.addr, &a, 4);
+	} else {
+		__u32 a[4] = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] };
+		__builtin_memcpy(s->peer.addr, a, 16);
+	}
+	s->peer.port = bpf_ntohs((__u16)ctx->user_port);
+	s->peer.family = family;
+	s->peer_tid = (__u32)bpf_get_current_pid_tgid();
+	s->peer_known = 1;
+	return 1; /* 1 lets the datagram through */
+}
+
+SEC("cgroup/recvmsg4")
+int hs_udp4_from(struct bpf_sock_addr *ctx)
+{
+	return hs_from(ctx, HS_FAMILY_IPV4);
+}
+
+SEC("cgroup/recvmsg6")
+int hs_udp6_from(struct bpf_sock_addr *ctx)
+{
+	return hs_from(ctx, HS_FAMILY_IPV6);
+}
+
+/* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
+SEC("tp_btf/sched_process_exec")
+int hs_exec(__u64 *ctx)
+{
+	hs_process((struct task_struct *)ctx[0], 0, HS_KIND_EXEC);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int hs_exit(__u64 *ctx)
+{
+	hs_process((struct task_struct *)ctx[0], 0, HS_KIND_EXIT);
+	return 0;
+}
+
+/* TP_PROTO(struct task_struct *parent, struct task_struct *child) */
+SEC("tp_btf/sched_process_fork")
+int hs_fork(__u64 *ctx)
+{
+	hs_process((struct task_struct *)ctx[1], (struct task_struct *)ctx[0], HS_KIND_FORK);
+	return 0;
+}
+
+/* The socket layer before 6.3, where functions can be traced: the same call a
+ * floor lower, one function a protocol family. */
+#define HS_FEXIT_SEND(fn)                                                          \
+	SEC("fexit/" #fn) int hs_fexit_##fn(__u64 *ctx) /* (sock, msg, size), ret */ \
+	{                                                                          \
+		return hs_length(((struct socket *)ctx[0])->sk, (int)ctx[3], HS_DIR_SEND, 0); \
+	}
+#define HS_FEXIT_RECV(fn)                                                          \
+	SEC("fexit/" #fn) int hs_fexit_##fn(__u64 *ctx) /* (sock, msg, size, flags), ret */ \
+	{                                                                          \
+		if ((int)ctx[3] & (HS_MSG_PEEK | HS_MSG_OOB | HS_MSG_ERRQUEUE))    \
+			return 0;                                                  \
+		return hs_length(((struct socket *)ctx[0])->sk, (int)ctx[4], HS_DIR_RECV, (int)ctx[3]); \
+	}
+HS_FEXIT_SEND(inet_sendmsg)
+HS_FEXIT_RECV(inet_recvmsg)
+HS_FEXIT_SEND(inet6_sendmsg)
+HS_FEXIT_RECV(inet6_recvmsg)
+HS_FEXIT_SEND(unix_stream_sendmsg)
+HS_FEXIT_RECV(unix_stream_recvmsg)
+
+/* Run once by the collector itself: who it is, as the hooks see it. */
 SEC("raw_tp/hs_whoami")
 int hs_whoami(__u64 *ctx)
 {
 	(void)ctx;
-	hs_frag_init();
 	hs_self = bpf_get_current_pid_tgid() >> 32;
 	return 0;
 }

@@ -72,6 +72,22 @@ enum {
 	HS_PF_KTHREAD = 0x00200000,
 };
 
+/* uapi/linux/bpf.h: the context of cgroup address hooks, not the kernel's own. */
+struct bpf_sock;
+struct bpf_sock_addr {
+	__u32 user_family;
+	__u32 user_ip4;
+	__u32 user_ip6[4];
+	__u32 user_port;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 msg_src_ip4;
+	__u32 msg_src_ip6[4];
+	__u32 : 32;
+	struct bpf_sock *sk __attribute__((aligned(8)));
+};
+
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wpadded"
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -193,14 +209,6 @@ struct nsproxy {
 	struct net *net_ns;
 };
 
-struct page {
-	unsigned long flags;
-};
-
-struct page_frag {
-	struct page *page;
-	__u32 offset;
-};
 
 #if defined(__TARGET_ARCH_x86)
 struct thread_info {
@@ -246,7 +254,6 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
-	struct page_frag task_frag;
 	char comm[16];
 };
 

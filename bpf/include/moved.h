@@ -23,7 +23,6 @@
 struct hs_move {
 	struct hs_data data;
 	struct hs_bytes bytes; /* where they lie; not zeroed but for n and name */
-	__u64 copy;            /* where the kernel has them in one piece; 0: nowhere */
 };
 
 struct hs_data_record {
@@ -41,8 +40,8 @@ struct hs_datagram_record {
 
 /* Where the bytes lie, from the system call's registers. For a 0 nothing is
  * known, and flags say why. */
-static __always_inline bool hs_call_bytes(struct sock *sk, struct task_struct *task, struct pt_regs *regs,
-					  struct hs_sock *s, struct hs_move *m, __u32 moved)
+static __always_inline bool hs_call_bytes(struct task_struct *task, struct pt_regs *regs, struct hs_sock *s,
+					  struct hs_move *m, __u32 moved)
 {
 	struct hs_bytes *b = &m->bytes;
 	__s32 nr;
@@ -58,19 +57,6 @@ static __always_inline bool hs_call_bytes(struct sock *sk, struct task_struct *t
 		return false;
 	}
 	nr = HS_NR(regs);
-	/* Not for the first bytes of a stream: they may have gone with the SYN. */
-	if (m->data.dir == HS_DIR_SEND && m->data.pos && !(s->state & HS_COUNTED)) {
-		if (nr == HS_NR_WRITE || nr == HS_NR_WRITEV)
-			m->copy = hs_frag_of(sk, task, &s->scratch, moved, 0);
-		else if (nr == HS_NR_SENDTO)
-			m->copy = hs_frag_of(sk, task, &s->scratch, moved, HS_ARG3(regs));
-		else if (nr == HS_NR_SENDMSG)
-			m->copy = hs_frag_of(sk, task, &s->scratch, moved, HS_ARG2(regs));
-		if (m->copy) {
-			s->mm_vec = 0;
-			return true;
-		}
-	}
 	switch (nr) {
 	case HS_NR_READ:
 	case HS_NR_WRITE:
@@ -229,11 +215,7 @@ static __always_inline bool hs_emit(struct task_struct *task, struct hs_sock *s,
 	HS_CLASS(32768)
 	if (!r)
 		return false;
-	m->data.captured = 0;
-	if (m->copy)
-		m->data.captured = cap <= room && !bpf_probe_read_kernel(r->b, cap, (const void *)m->copy) ? cap : 0;
-	else if (cap)
-		m->data.captured = hs_bytes_copy(r->b, room, &m->bytes, cap);
+	m->data.captured = cap ? hs_bytes_copy(r->b, room, &m->bytes, cap) : 0;
 	if (!m->data.captured && cap)
 		m->data.flags |= HS_DATA_FAULT;
 	hs_fill(&r->head, &r->data, task, s, m, now, HS_KIND_DATA, sizeof(*r));
@@ -358,7 +340,6 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	m.bytes.n = 0;
 	m.bytes.name = 0;
 	m.data.flags = 0;
-	m.copy = 0;
 	m.data.dir = dir;
 	m.data.wire = ret;
 
@@ -411,9 +392,9 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	if (!(s->state & HS_ANNOUNCED))
 		hs_announce(sk, s, now);
 
-	if (!hs_call_bytes(sk, task, hs_regs(task), s, &m, ret) || truncated)
-		m.bytes.n = m.copy = 0;
-	if (!m.bytes.n && !m.copy)
+	if (!hs_call_bytes(task, hs_regs(task), s, &m, ret) || truncated)
+		m.bytes.n = 0;
+	if (!m.bytes.n)
 		cap = 0;
 	m.data.goid = hs_goid(task, s);
 	m.data.role = s->role;

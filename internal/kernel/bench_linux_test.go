@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sort"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func BenchmarkPair(b *testing.B) {
 			if os.Geteuid() != 0 {
 				b.Skipf("loading BPF needs root: uid is %d", os.Geteuid())
 			}
-			c, err := Start(Config{Rows: []string{socketRows[i].name}, self: true})
+			c, err := Start(Config{Rows: []string{socketRows[i].name}, self: true, RingBytes: ringFromEnv()})
 			if err != nil {
 				b.Skip(err)
 			}
@@ -35,6 +36,12 @@ func BenchmarkPair(b *testing.B) {
 			}
 		})
 	}
+}
+
+// ringFromEnv: HOPSCOPE_RING in KiB, to see what the size costs in cache misses.
+func ringFromEnv() int {
+	n, _ := strconv.Atoi(os.Getenv("HOPSCOPE_RING"))
+	return n << 10
 }
 
 func pair(b *testing.B) {

@@ -49,12 +49,29 @@ const (
 	blindPeer6 = "the peers of unconnected UDP sockets that receive, IPv6"
 )
 
-// rows, the cheapest first.
+// common is what every row with BTF tracing has.
+var common = []hook{
+	{prog: "hs_sock_state", at: at{btfTracepoint, "inet_sock_set_state"}, blind: blindState},
+	{prog: "hs_sock_gone", at: at{btfTracepoint, "tcp_destroy_sock"}, blind: "when connections are gone"},
+	{prog: "hs_udp4_from", at: at{cgroup, "recvmsg4"}, blind: blindPeer4},
+	{prog: "hs_udp6_from", at: at{cgroup, "recvmsg6"}, blind: blindPeer6},
+	{prog: "hs_exec", at: at{btfTracepoint, "sched_process_exec"}, blind: "processes that run something new"},
+	{prog: "hs_exit", at: at{btfTracepoint, "sched_process_exit"}, blind: "processes that end"},
+	{prog: "hs_fork", at: at{btfTracepoint, "sched_process_fork"}, blind: "processes that begin"},
+}
+
+// socketRows, the cheapest first.
 var socketRows = []row{
-	{name: "btf", object: loadSocket, hooks: []hook{
+	{name: "btf", object: loadSocket, hooks: append([]hook{
 		{prog: "hs_sock_send", at: at{btfTracepoint, "sock_send_length"}, blind: blindSend, need: true},
 		{prog: "hs_sock_recv", at: at{btfTracepoint, "sock_recv_length"}, blind: blindRecv, need: true},
-		{prog: "hs_sock_state", at: at{btfTracepoint, "inet_sock_set_state"}, blind: blindState},
-		{prog: "hs_sock_gone", at: at{btfTracepoint, "tcp_destroy_sock"}, blind: "when connections are gone"},
-	}},
+	}, common...)},
+	{name: "fexit", object: loadSocket, hooks: append([]hook{
+		{prog: "hs_fexit_inet_sendmsg", at: at{fexit, "inet_sendmsg"}, blind: blindSend, need: true},
+		{prog: "hs_fexit_inet_recvmsg", at: at{fexit, "inet_recvmsg"}, blind: blindRecv, need: true},
+		{prog: "hs_fexit_inet6_sendmsg", at: at{fexit, "inet6_sendmsg"}, blind: "bytes sent on IPv6 sockets"},
+		{prog: "hs_fexit_inet6_recvmsg", at: at{fexit, "inet6_recvmsg"}, blind: "bytes received on IPv6 sockets"},
+		{prog: "hs_fexit_unix_stream_sendmsg", at: at{fexit, "unix_stream_sendmsg"}, blind: "bytes sent on unix sockets"},
+		{prog: "hs_fexit_unix_stream_recvmsg", at: at{fexit, "unix_stream_recvmsg"}, blind: "bytes received on unix sockets"},
+	}, common...)},
 }

@@ -16,7 +16,7 @@ func TestBareReader(t *testing.T) {
 	if os.Getenv("HOPSCOPE_BARE_READER") == "" {
 		t.Skip("started by hand: HOPSCOPE_BARE_READER is not set")
 	}
-	c, err := Start(Config{Rows: rowsFromEnv()})
+	c, err := Start(Config{Rows: rowsFromEnv(), RingBytes: ringFromEnv()})
 	if err != nil {
 		t.Fatal(err)
 	}

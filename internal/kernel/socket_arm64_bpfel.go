@@ -16,32 +16,43 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	socketMapHsCgroups       = "hs_cgroups"
-	socketMapHsCidrs         = "hs_cidrs"
-	socketMapHsDrops         = "hs_drops"
-	socketMapHsErrors        = "hs_errors"
-	socketMapHsEvents        = "hs_events"
-	socketMapHsGos           = "hs_gos"
-	socketMapHsNames         = "hs_names"
-	socketMapHsNetns         = "hs_netns"
-	socketMapHsPorts         = "hs_ports"
-	socketMapHsSkipPids      = "hs_skip_pids"
-	socketMapHsSocks         = "hs_socks"
-	socketMapHsWishes        = "hs_wishes"
-	socketProgHsSockGone     = "hs_sock_gone"
-	socketProgHsSockRecv     = "hs_sock_recv"
-	socketProgHsSockSend     = "hs_sock_send"
-	socketProgHsSockState    = "hs_sock_state"
-	socketProgHsWhoami       = "hs_whoami"
-	socketVarHsCfgFurther    = "hs_cfg_further"
-	socketVarHsCfgMaxCapture = "hs_cfg_max_capture"
-	socketVarHsCfgStarted    = "hs_cfg_started"
-	socketVarHsCfgUdp        = "hs_cfg_udp"
-	socketVarHsCfgUnix       = "hs_cfg_unix"
-	socketVarHsCfgWake       = "hs_cfg_wake"
-	socketVarHsCfgWant       = "hs_cfg_want"
-	socketVarHsGen           = "hs_gen"
-	socketVarHsSelf          = "hs_self"
+	socketMapHsCgroups                 = "hs_cgroups"
+	socketMapHsCidrs                   = "hs_cidrs"
+	socketMapHsDrops                   = "hs_drops"
+	socketMapHsErrors                  = "hs_errors"
+	socketMapHsEvents                  = "hs_events"
+	socketMapHsGos                     = "hs_gos"
+	socketMapHsNames                   = "hs_names"
+	socketMapHsNetns                   = "hs_netns"
+	socketMapHsPorts                   = "hs_ports"
+	socketMapHsSkipPids                = "hs_skip_pids"
+	socketMapHsSocks                   = "hs_socks"
+	socketMapHsWishes                  = "hs_wishes"
+	socketProgHsExec                   = "hs_exec"
+	socketProgHsExit                   = "hs_exit"
+	socketProgHsFexitInet6Recvmsg      = "hs_fexit_inet6_recvmsg"
+	socketProgHsFexitInet6Sendmsg      = "hs_fexit_inet6_sendmsg"
+	socketProgHsFexitInetRecvmsg       = "hs_fexit_inet_recvmsg"
+	socketProgHsFexitInetSendmsg       = "hs_fexit_inet_sendmsg"
+	socketProgHsFexitUnixStreamRecvmsg = "hs_fexit_unix_stream_recvmsg"
+	socketProgHsFexitUnixStreamSendmsg = "hs_fexit_unix_stream_sendmsg"
+	socketProgHsFork                   = "hs_fork"
+	socketProgHsSockGone               = "hs_sock_gone"
+	socketProgHsSockRecv               = "hs_sock_recv"
+	socketProgHsSockSend               = "hs_sock_send"
+	socketProgHsSockState              = "hs_sock_state"
+	socketProgHsUdp4From               = "hs_udp4_from"
+	socketProgHsUdp6From               = "hs_udp6_from"
+	socketProgHsWhoami                 = "hs_whoami"
+	socketVarHsCfgFurther              = "hs_cfg_further"
+	socketVarHsCfgMaxCapture           = "hs_cfg_max_capture"
+	socketVarHsCfgStarted              = "hs_cfg_started"
+	socketVarHsCfgUdp                  = "hs_cfg_udp"
+	socketVarHsCfgUnix                 = "hs_cfg_unix"
+	socketVarHsCfgWake                 = "hs_cfg_wake"
+	socketVarHsCfgWant                 = "hs_cfg_want"
+	socketVarHsGen                     = "hs_gen"
+	socketVarHsSelf                    = "hs_self"
 )
 
 // loadSocket returns the embedded CollectionSpec for socket.
@@ -86,11 +97,22 @@ type socketSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type socketProgramSpecs struct {
-	HsSockGone  *ebpf.ProgramSpec `ebpf:"hs_sock_gone"`
-	HsSockRecv  *ebpf.ProgramSpec `ebpf:"hs_sock_recv"`
-	HsSockSend  *ebpf.ProgramSpec `ebpf:"hs_sock_send"`
-	HsSockState *ebpf.ProgramSpec `ebpf:"hs_sock_state"`
-	HsWhoami    *ebpf.ProgramSpec `ebpf:"hs_whoami"`
+	HsExec                   *ebpf.ProgramSpec `ebpf:"hs_exec"`
+	HsExit                   *ebpf.ProgramSpec `ebpf:"hs_exit"`
+	HsFexitInet6Recvmsg      *ebpf.ProgramSpec `ebpf:"hs_fexit_inet6_recvmsg"`
+	HsFexitInet6Sendmsg      *ebpf.ProgramSpec `ebpf:"hs_fexit_inet6_sendmsg"`
+	HsFexitInetRecvmsg       *ebpf.ProgramSpec `ebpf:"hs_fexit_inet_recvmsg"`
+	HsFexitInetSendmsg       *ebpf.ProgramSpec `ebpf:"hs_fexit_inet_sendmsg"`
+	HsFexitUnixStreamRecvmsg *ebpf.ProgramSpec `ebpf:"hs_fexit_unix_stream_recvmsg"`
+	HsFexitUnixStreamSendmsg *ebpf.ProgramSpec `ebpf:"hs_fexit_unix_stream_sendmsg"`
+	HsFork                   *ebpf.ProgramSpec `ebpf:"hs_fork"`
+	HsSockGone               *ebpf.ProgramSpec `ebpf:"hs_sock_gone"`
+	HsSockRecv               *ebpf.ProgramSpec `ebpf:"hs_sock_recv"`
+	HsSockSend               *ebpf.ProgramSpec `ebpf:"hs_sock_send"`
+	HsSockState              *ebpf.ProgramSpec `ebpf:"hs_sock_state"`
+	HsUdp4From               *ebpf.ProgramSpec `ebpf:"hs_udp4_from"`
+	HsUdp6From               *ebpf.ProgramSpec `ebpf:"hs_udp6_from"`
+	HsWhoami                 *ebpf.ProgramSpec `ebpf:"hs_whoami"`
 }
 
 // socketMapSpecs contains maps before they are loaded into the kernel.
@@ -196,19 +218,41 @@ type socketVariables struct {
 //
 // It can be passed to loadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type socketPrograms struct {
-	HsSockGone  *ebpf.Program `ebpf:"hs_sock_gone"`
-	HsSockRecv  *ebpf.Program `ebpf:"hs_sock_recv"`
-	HsSockSend  *ebpf.Program `ebpf:"hs_sock_send"`
-	HsSockState *ebpf.Program `ebpf:"hs_sock_state"`
-	HsWhoami    *ebpf.Program `ebpf:"hs_whoami"`
+	HsExec                   *ebpf.Program `ebpf:"hs_exec"`
+	HsExit                   *ebpf.Program `ebpf:"hs_exit"`
+	HsFexitInet6Recvmsg      *ebpf.Program `ebpf:"hs_fexit_inet6_recvmsg"`
+	HsFexitInet6Sendmsg      *ebpf.Program `ebpf:"hs_fexit_inet6_sendmsg"`
+	HsFexitInetRecvmsg       *ebpf.Program `ebpf:"hs_fexit_inet_recvmsg"`
+	HsFexitInetSendmsg       *ebpf.Program `ebpf:"hs_fexit_inet_sendmsg"`
+	HsFexitUnixStreamRecvmsg *ebpf.Program `ebpf:"hs_fexit_unix_stream_recvmsg"`
+	HsFexitUnixStreamSendmsg *ebpf.Program `ebpf:"hs_fexit_unix_stream_sendmsg"`
+	HsFork                   *ebpf.Program `ebpf:"hs_fork"`
+	HsSockGone               *ebpf.Program `ebpf:"hs_sock_gone"`
+	HsSockRecv               *ebpf.Program `ebpf:"hs_sock_recv"`
+	HsSockSend               *ebpf.Program `ebpf:"hs_sock_send"`
+	HsSockState              *ebpf.Program `ebpf:"hs_sock_state"`
+	HsUdp4From               *ebpf.Program `ebpf:"hs_udp4_from"`
+	HsUdp6From               *ebpf.Program `ebpf:"hs_udp6_from"`
+	HsWhoami                 *ebpf.Program `ebpf:"hs_whoami"`
 }
 
 func (p *socketPrograms) Close() error {
 	return _SocketClose(
+		p.HsExec,
+		p.HsExit,
+		p.HsFexitInet6Recvmsg,
+		p.HsFexitInet6Sendmsg,
+		p.HsFexitInetRecvmsg,
+		p.HsFexitInetSendmsg,
+		p.HsFexitUnixStreamRecvmsg,
+		p.HsFexitUnixStreamSendmsg,
+		p.HsFork,
 		p.HsSockGone,
 		p.HsSockRecv,
 		p.HsSockSend,
 		p.HsSockState,
+		p.HsUdp4From,
+		p.HsUdp6From,
 		p.HsWhoami,
 	)
 }
