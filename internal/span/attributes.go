@@ -13,15 +13,16 @@ import (
 	"github.com/hopscope/hopscope/internal/stream"
 )
 
-// own is how many attributes an exchange may have beside its messages' own:
-// connection, association, application layer.
-const own = 40
+// own is how many attributes an exchange may have beside those of its
+// connection, of its protocol and of its messages: all that the functions below
+// write.
+const own = 42
 
 // attributes writes those of the span.
 func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *result) {
 	x := l.Exchange
 	w := &b.w
-	w.begin(s.Attributes(), own+len(x.Req.Msg.Attrs)+len(x.Resp.Msg.Attrs))
+	w.begin(s.Attributes(), own+len(pl.attrs)+len(pl.speaks)+len(x.Req.Msg.Attrs)+len(x.Resp.Msg.Attrs))
 	p := x.Protocol
 	host, port := "", ""
 	if p.Keys.Domain == semconv.ServerAddress {
@@ -35,15 +36,13 @@ func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *resul
 		if n := portNumber(port); n != 0 {
 			w.int(semconv.ServerPort, n)
 		} else if pl.ends > 0 {
-			w.attr(&pl.attrs[len(pl.attrs)-1])
+			w.all(pl.attrs[len(pl.attrs)-1:])
 		}
 	}
-	w.opt(semconv.NetworkProtocolName, p.Name)
 	w.opt(semconv.NetworkProtocolVersion, first(x.Req.Msg.Version, x.Resp.Msg.Version))
-	for i := range p.Attrs {
-		w.message(&p.Attrs[i])
-	}
-	b.association(l, pl)
+	b.association(l)
+	w.own = len(w.kv)
+	w.all(pl.speaking(w, p))
 	b.application(x, o)
 	w.messages(x.Req.Msg.Attrs)
 	w.messages(x.Resp.Msg.Attrs)
@@ -51,7 +50,7 @@ func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *resul
 }
 
 // association: what makes hops and exchanges find each other.
-func (b *Builder) association(l *cause.Linked, pl *place) {
+func (b *Builder) association(l *cause.Linked) {
 	x, w := l.Exchange, &b.w
 	b.key(semconv.ExchangeXID, l.XID)
 	b.key(semconv.ExchangeLID, l.LID)
@@ -94,7 +93,7 @@ func (b *Builder) association(l *cause.Linked, pl *place) {
 		w.str(semconv.LinkConfidence, l.Confidence.String())
 	}
 	if l.Provisional {
-		w.bool(semconv.TraceProvisional, true)
+		w.all(b.provisional)
 	}
 	w.opt(semconv.Incomplete, x.Incomplete.String())
 }

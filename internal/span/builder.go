@@ -11,6 +11,7 @@ import (
 	"github.com/hopscope/hopscope/internal/cause"
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/semconv"
 	"github.com/hopscope/hopscope/internal/session"
 	"github.com/hopscope/hopscope/internal/stream"
 	"github.com/hopscope/hopscope/internal/who"
@@ -52,6 +53,8 @@ type Builder struct {
 	names  names
 	text   l7.Text
 	w      writer
+	// provisional is hopscope.trace.provisional, which most spans have.
+	provisional []keyValue
 }
 
 // groupKey is what has a resource of its own: a process, or an interface.
@@ -69,7 +72,9 @@ func New(cfg Config, next func(td ptrace.Traces, spans int)) *Builder {
 	if cfg.MaxAge <= 0 {
 		cfg.MaxAge = defaultMaxAge
 	}
-	return &Builder{cfg: cfg, next: next, batch: ptrace.NewTraces(), number: 1, groups: map[groupKey]ptrace.SpanSlice{}}
+	b := &Builder{cfg: cfg, next: next, batch: ptrace.NewTraces(), number: 1, groups: map[groupKey]ptrace.SpanSlice{}, w: newWriter()}
+	b.provisional = b.w.make([]l7.Attr{{Key: semconv.TraceProvisional, Int: 1, Kind: l7.AttrBool}})
+	return b
 }
 
 // Put makes the span of l.

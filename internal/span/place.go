@@ -27,8 +27,23 @@ type place struct {
 	batch uint64
 	// attrs are the same on every span; the last ends of them are server.address
 	// and server.port, which a message may know better.
-	attrs []attr
+	attrs []keyValue
 	ends  int
+	// protocol and speaks: what it speaks says that the same on every span, too.
+	protocol *l7.Protocol
+	speaks   []keyValue
+}
+
+// speaking is what is the same on all spans of the protocol.
+func (pl *place) speaking(w *writer, p *l7.Protocol) []keyValue {
+	if pl.protocol != p {
+		var list []l7.Attr
+		if p.Name != "" {
+			list = append(list, l7.Attr{Key: semconv.NetworkProtocolName, Str: p.Name})
+		}
+		pl.protocol, pl.speaks = p, w.make(append(list, p.Attrs...))
+	}
+	return pl.speaks
 }
 
 // place finds or makes what x's connection has in common.
@@ -120,12 +135,14 @@ const unknownService = "unknown_service"
 
 func (b *Builder) newPlace(c *stream.Conn) *place {
 	pl := &place{role: c.Role, point: pointOf(c)}
+	var list []l7.Attr
+	defer func() { pl.attrs = b.w.make(list) }()
 	str := func(k, v string) {
 		if v != "" {
-			pl.attrs = append(pl.attrs, strAttr(k, v))
+			list = append(list, l7.Attr{Key: k, Str: v})
 		}
 	}
-	num := func(k string, n int64) { pl.attrs = append(pl.attrs, intAttr(k, n)) }
+	num := func(k string, n int64) { list = append(list, l7.Attr{Key: k, Int: n, Kind: l7.AttrInt}) }
 	str(semconv.CapturePoint, pl.point.Code())
 	if c.Source == stream.Packets {
 		str(semconv.SignalSource, semconv.SourcePacket)

@@ -122,11 +122,13 @@ func str(s ptrace.Span, key string) string {
 	return ""
 }
 
-func TestSpan(t *testing.T) {
+func TestSpan(t *testing.T) { golden(t, "http.golden", both(t)) }
+
+// both is the text of the two ends of a request that failed.
+func both(t *testing.T) string {
 	procs := map[uint32]*who.Process{200: {PID: 200, Executable: "nginx", Path: "/usr/sbin/nginx", Service: "shop", Source: "systemd", Instance: "h:200:1", Container: "c0ffee"}}
 	cfg := Config{Version: "v9", Host: who.Host{Name: "node", ID: "h1"}, Process: func(pid uint32) *who.Process { return procs[pid] }}
-	got := text(build(t, cfg, request(conn(stream.RoleClient), "404", l7.StatusClientError), request(conn(stream.RoleServer), "404", l7.StatusClientError)))
-	golden(t, "http.golden", got)
+	return text(build(t, cfg, request(conn(stream.RoleClient), "404", l7.StatusClientError), request(conn(stream.RoleServer), "404", l7.StatusClientError)))
 }
 
 // diff marks the lines that only one of the two has.

@@ -1,35 +1,136 @@
 package span
 
 import (
+	"unsafe"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/hopscope/hopscope/internal/l7"
 )
 
-// attr is an attribute made once and written often.
-type attr = l7.Attr
-
-func strAttr(k, v string) attr       { return attr{Key: k, Str: v} }
-func intAttr(k string, n int64) attr { return attr{Key: k, Int: n, Kind: l7.AttrInt} }
-
-// writer writes the attributes of one span.
+// writer writes the attributes of one span after the other.
 type writer struct {
-	m pcommon.Map
+	types valueTypes
+	fast  bool // in place, see pdata.go; else through the API
+	m     pcommon.Map
+	kv    []keyValue
+	// own is where in kv the attributes begin that messages may override.
+	own int
+	// later are attributes that only the API can write.
+	later []l7.Attr
+	bins  []bin
+
+	block   []keyValue // what kv is cut from
+	strings []string
+	numbers []int64
 }
 
+type bin struct {
+	key string
+	b   []byte
+}
+
+// Blocks are small, so that a span that somebody keeps does not keep many
+// others alive: 512 slots are 20 KiB, twelve spans.
+const (
+	blockSlots   = 512
+	blockStrings = 256
+	blockNumbers = 256
+)
+
+func newWriter() writer {
+	types, fast := inPlace()
+	return writer{types: types, fast: fast}
+}
+
+// begin starts a span that will have at most n attributes.
 func (w *writer) begin(m pcommon.Map, n int) {
-	m.EnsureCapacity(n)
-	w.m = m
+	if len(w.block) < n {
+		w.block = make([]keyValue, max(n, blockSlots))
+	}
+	w.m, w.kv, w.own = m, w.block[:0:n], 0
 }
 
-func (w *writer) end() {}
+// end gives the span its attributes.
+func (w *writer) end() {
+	if w.fast {
+		n := len(w.kv)
+		w.block = w.block[n:]
+		*slots(&w.m) = w.kv[:n:n]
+	} else {
+		w.m.EnsureCapacity(len(w.kv))
+		for i := range w.kv {
+			put(w.m, &w.kv[i])
+		}
+	}
+	for i := range w.later {
+		a := &w.later[i]
+		v, ok := w.m.Get(a.Key)
+		if !ok || v.Type() != pcommon.ValueTypeSlice {
+			v = w.m.PutEmpty(a.Key)
+			v.SetEmptySlice()
+		}
+		v.Slice().AppendEmpty().SetStr(a.Str)
+	}
+	for _, b := range w.bins {
+		w.m.PutEmptyBytes(b.key).FromRaw(b.b)
+	}
+	w.later, w.bins = w.later[:0], w.bins[:0]
+}
 
-func (w *writer) str(k, v string)       { w.m.PutStr(k, v) }
-func (w *writer) int(k string, n int64) { w.m.PutInt(k, n) }
-func (w *writer) bool(k string, v bool) { w.m.PutBool(k, v) }
+// put is for layouts that we do not know.
+func put(m pcommon.Map, kv *keyValue) {
+	switch v := kv.value.(type) {
+	case string:
+		m.PutStr(kv.key, v)
+	case int64:
+		m.PutInt(kv.key, v)
+	case bool:
+		m.PutBool(kv.key, v)
+	}
+}
+
+// text is s as a value.
+func (w *writer) text(s string) any {
+	if !w.fast {
+		return s
+	}
+	if len(w.strings) == 0 {
+		w.strings = make([]string, blockStrings)
+	}
+	p := &w.strings[0]
+	w.strings = w.strings[1:]
+	*p = s
+	return boxed(w.types.str, unsafe.Pointer(p))
+}
+
+// number is n as a value.
+func (w *writer) number(n int64) any {
+	if !w.fast {
+		return n
+	}
+	if len(w.numbers) == 0 {
+		w.numbers = make([]int64, blockNumbers)
+	}
+	p := &w.numbers[0]
+	w.numbers = w.numbers[1:]
+	*p = n
+	return boxed(w.types.num, unsafe.Pointer(p))
+}
+
+// slot is the next attribute.
+func (w *writer) slot(k string) *keyValue {
+	w.kv = append(w.kv, keyValue{key: k})
+	return &w.kv[len(w.kv)-1]
+}
+
+func (w *writer) str(k, v string)       { w.slot(k).value = w.text(v) }
+func (w *writer) int(k string, n int64) { w.slot(k).value = w.number(n) }
+
+// bytes goes around: only the API makes byte values.
 func (w *writer) bytes(k string, v []byte) {
 	if len(v) > 0 {
-		w.m.PutEmptyBytes(k).FromRaw(v)
+		w.bins = append(w.bins, bin{k, v})
 	}
 }
 
@@ -54,41 +155,62 @@ func (w *writer) num(k string, n int64) {
 	}
 }
 
-func (w *writer) all(list []attr) {
+// all writes attributes that were made before, and are shared.
+func (w *writer) all(list []keyValue) { w.kv = append(w.kv, list...) }
+
+// make prepares attributes to be shared: values of their own, that no block
+// keeps alive.
+func (w *writer) make(list []l7.Attr) (out []keyValue) {
+	m := pcommon.NewMap()
 	for i := range list {
-		w.attr(&list[i])
+		a := &list[i]
+		switch a.Kind {
+		case l7.AttrInt:
+			m.PutInt(a.Key, a.Int)
+		case l7.AttrBool:
+			m.PutBool(a.Key, a.Int != 0)
+		case l7.AttrStr:
+			m.PutStr(a.Key, a.Str)
+		}
 	}
+	if w.fast {
+		return *slots(&m)
+	}
+	for k, v := range m.All() {
+		out = append(out, keyValue{key: k, value: v.AsRaw()})
+	}
+	return out
 }
 
-func (w *writer) attr(a *attr) {
-	switch a.Kind {
-	case l7.AttrInt:
-		w.int(a.Key, a.Int)
-	case l7.AttrBool:
-		w.bool(a.Key, a.Int != 0)
-	default:
-		w.str(a.Key, a.Str)
-	}
-}
-
-// messages writes what a parser found.
+// messages writes what a parser found. It may be there already: a later value
+// overrides an earlier one, and elements of a list come one by one.
 func (w *writer) messages(list []l7.Attr) {
 	for i := range list {
-		w.message(&list[i])
+		a := &list[i]
+		switch a.Kind {
+		case l7.AttrInt:
+			w.over(a.Key).value = w.number(a.Int)
+		case l7.AttrBool:
+			// Rare, and not worth a block of its own.
+			w.over(a.Key).value = w.make(list[i : i+1])[0].value
+		case l7.AttrList:
+			w.later = append(w.later, *a)
+		default:
+			w.over(a.Key).value = w.text(a.Str)
+		}
 	}
 }
 
-// message writes an attribute that may be there already: a later one overrides
-// an earlier, and elements of a list come one by one.
-func (w *writer) message(a *l7.Attr) {
-	if a.Kind != l7.AttrList {
-		w.attr(a)
-		return
+// over is the attribute k if it is there, else a new one.
+func (w *writer) over(k string) *keyValue {
+	from := w.own
+	if k[0] == 'c' || k[0] == 's' || k[0] == 'n' { // client., server., network.
+		from = 0
 	}
-	v, ok := w.m.Get(a.Key)
-	if !ok || v.Type() != pcommon.ValueTypeSlice {
-		v = w.m.PutEmpty(a.Key)
-		v.SetEmptySlice()
+	for i := from; i < len(w.kv); i++ {
+		if w.kv[i].key == k {
+			return &w.kv[i]
+		}
 	}
-	v.Slice().AppendEmpty().SetStr(a.Str)
+	return w.slot(k)
 }

@@ -28,6 +28,7 @@ worker_rlimit_nofile 4096;
 events { worker_connections 2048; }
 http {
 	access_log off;
+	log_format status '$status';
 	default_type text/plain;
 	keepalive_requests 1000000000;
 	keepalive_timeout 300s;
@@ -38,18 +39,20 @@ http {
 		location / { return 200 "hello from nginx\n"; }
 		location /missing { return 404 "no such thing\n"; }
 		location /broken { return 503 "broken\n"; }
+		%[4]s
 	}
 }
 `
 
-// Nginx starts nginx with n workers; its files are in dir.
-func Nginx(dir string, workers int) (*Server, error) {
+// Nginx starts nginx with n workers; its files are in dir. More is directives for
+// its server block; the log format `status` has the status code only.
+func Nginx(dir string, workers int, more ...string) (*Server, error) {
 	port, err := Port()
 	if err != nil {
 		return nil, err
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf(nginxConf, workers, dir, port)
+	text := fmt.Sprintf(nginxConf, workers, dir, port, strings.Join(more, "\n"))
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
