@@ -11,6 +11,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/kafka"
 	"github.com/hopscope/hopscope/internal/l7/mongodb"
 	"github.com/hopscope/hopscope/internal/l7/mqtt"
+	"github.com/hopscope/hopscope/internal/l7/nats"
 	"github.com/hopscope/hopscope/internal/l7/redis"
 )
 
@@ -24,6 +25,7 @@ func All() []*l7.Protocol {
 		http2.Protocol,
 		dns.Protocol,
 		mqtt.Protocol,
+		nats.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 	}

@@ -1,0 +1,535 @@
+// Package nats reads the NATS client protocol.
+//
+// A publish is one-way, unless it names an inbox to answer to: then the message
+// that comes back on that inbox is its answer. Deliveries are one-way.
+package nats
+
+import (
+	"bytes"
+	"hash/maphash"
+	"strings"
+
+	"github.com/hopscope/hopscope/internal/l7"
+)
+
+// Protocol is NATS.
+var Protocol = &l7.Protocol{
+	Name:      "nats",
+	Transport: l7.TCP,
+	Ports:     []uint16{4222},
+	Pairing:   l7.ByStream,
+	Keys: l7.Keys{
+		Op:     "messaging.operation.name",
+		Target: "messaging.destination.name",
+		Route:  "messaging.destination.template",
+		Code:   "hopscope.response.code",
+	},
+	Attrs:  []l7.Attr{{Key: "messaging.system", Str: "nats"}},
+	Detect: detect,
+	New: func(o *l7.Options) l7.Parser {
+		return &parser{opts: o, seed: maphash.MakeSeed(), open: map[uint64]struct{}{}}
+	},
+}
+
+const (
+	// maxLine bounds a protocol line: the server's max_control_line is 4 KiB, an
+	// INFO of a large cluster is longer.
+	maxLine = 16 << 10
+	// maxPayload bounds what is believed of a size: the server's limit is 64 MiB.
+	maxPayload = 64 << 20
+	// look is how much of a message's headers is looked at.
+	look = 8 << 10
+	// maxOpen bounds the requests that are remembered until their answer.
+	maxOpen = 1024
+	// maxName bounds what is kept of a connection's names.
+	maxName = 128
+)
+
+type op uint8
+
+const (
+	none op = iota
+	info
+	connect
+	pub
+	hpub
+	sub
+	unsub
+	msg
+	hmsg
+	ping
+	pong
+	okay
+	errr
+)
+
+// ops by what a line starts with, the side that sends it, and whether arguments
+// follow.
+var ops = [...]struct {
+	word string
+	op   op
+	from uint8 // 1 client, 2 server, 3 both
+	args bool
+}{
+	{"PUB", pub, 1, true}, {"HPUB", hpub, 1, true}, {"MSG", msg, 2, true}, {"HMSG", hmsg, 2, true},
+	{"SUB", sub, 1, true}, {"UNSUB", unsub, 1, true}, {"PING", ping, 3, false}, {"PONG", pong, 3, false},
+	{"+OK", okay, 2, false}, {"-ERR", errr, 2, true}, {"INFO", info, 2, true}, {"CONNECT", connect, 1, true},
+}
+
+type parser struct {
+	opts    *l7.Options
+	seed    maphash.Seed
+	open    map[uint64]struct{} // inboxes that an answer is expected on
+	version string
+	server  string
+	client  string
+	pings   uint64 // sent by the client
+	pongs   uint64
+	noPings bool // some may have been lost: which PONG answers which is not known
+}
+
+// line is a protocol line.
+type line struct {
+	op     op
+	from   uint8
+	n      int // with its CR LF
+	args   [5][]byte
+	nargs  int
+	rest   []byte // what follows the word
+	header int
+	size   int // of the payload, with the headers
+}
+
+// read reads the line at the front of b. more: b is too short to tell.
+func read(b []byte) (l line, ok, more bool) {
+	word := b
+	if i := bytes.IndexAny(b, " \t\r"); i >= 0 {
+		word = b[:i]
+	} else if len(b) > 8 {
+		return l, false, false
+	} else {
+		for i := range ops {
+			if o := ops[i].word; len(b) <= len(o) && strings.EqualFold(l7.View(b), o[:len(b)]) {
+				return l, false, true
+			}
+		}
+		return l, false, false
+	}
+	args := false
+	for i := range ops {
+		if strings.EqualFold(l7.View(word), ops[i].word) {
+			l.op, l.from, args = ops[i].op, ops[i].from, ops[i].args
+		}
+	}
+	if l.op == none {
+		return l, false, false
+	}
+	end := bytes.IndexByte(b[:min(len(b), maxLine)], '\n')
+	if end < 0 {
+		return l, false, len(b) < maxLine
+	}
+	if end == 0 || b[end-1] != '\r' {
+		return l, false, false
+	}
+	l.n = end + 1
+	l.rest = bytes.TrimSpace(b[len(word) : end-1])
+	if args == (len(l.rest) == 0) {
+		return l, false, false
+	}
+	switch l.op {
+	case pub, hpub, msg, hmsg, sub, unsub:
+		return l, l.split(), false
+	}
+	return l, true, false
+}
+
+// split takes the arguments apart, and checks that they are what the operation
+// has.
+func (l *line) split() bool {
+	for b := l.rest; len(b) > 0; {
+		i := bytes.IndexAny(b, " \t")
+		if i < 0 {
+			i = len(b)
+		}
+		if l.nargs == len(l.args) {
+			return false
+		}
+		l.args[l.nargs] = b[:i]
+		l.nargs++
+		b = bytes.TrimLeft(b[i:], " \t")
+	}
+	n, ok := l.nargs, true
+	number := func(i int) (v int) {
+		for _, c := range l.args[i] {
+			if c < '0' || c > '9' || v > maxPayload {
+				ok = false
+				return 0
+			}
+			v = v*10 + int(c-'0')
+		}
+		ok = ok && v <= maxPayload
+		return v
+	}
+	switch l.op {
+	case pub:
+		if n != 2 && n != 3 {
+			return false
+		}
+		l.size = number(n - 1)
+	case msg:
+		if n != 3 && n != 4 {
+			return false
+		}
+		l.size = number(n - 1)
+	case hpub:
+		if n != 3 && n != 4 {
+			return false
+		}
+		l.header, l.size = number(n-2), number(n-1)
+	case hmsg:
+		if n != 4 && n != 5 {
+			return false
+		}
+		l.header, l.size = number(n-2), number(n-1)
+	case sub:
+		if n != 2 && n != 3 {
+			return false
+		}
+	case unsub:
+		if n != 1 && n != 2 {
+			return false
+		}
+	}
+	return ok && l.header <= l.size
+}
+
+// reply is the subject that an answer shall be sent to.
+func (l *line) reply() []byte {
+	switch {
+	case l.op == pub && l.nargs == 3, l.op == hpub && l.nargs == 4:
+		return l.args[1]
+	case l.op == msg && l.nargs == 4, l.op == hmsg && l.nargs == 5:
+		return l.args[2]
+	}
+	return nil
+}
+
+func detect(b []byte) l7.Verdict {
+	if len(b) < 4 {
+		return l7.More
+	}
+	l, ok, more := read(b)
+	switch {
+	case more:
+		if (l.op == info || l.op == connect) && !json(b) {
+			return l7.No
+		}
+		return l7.More
+	case !ok:
+		return l7.No
+	}
+	switch l.op {
+	case info, connect:
+		if l.rest[0] != '{' {
+			return l7.No
+		}
+	case unsub, sub, ping, pong, okay, errr:
+		return l7.No // words that other protocols have too
+	}
+	if end := l.n + l.size; l.op != info && l.op != connect {
+		if len(b) >= end+2 && (b[end] != '\r' || b[end+1] != '\n') {
+			return l7.No
+		}
+		if l.header > 0 && !bytes.HasPrefix(b[l.n:], []byte("NATS/1.0")[:min(8, len(b)-l.n)]) {
+			return l7.No
+		}
+	}
+	if l.from == 1 {
+		return l7.Request
+	}
+	return l7.Response
+}
+
+// json reports whether what follows the first word begins an object, as far as
+// it is there.
+func json(b []byte) bool {
+	i := bytes.IndexAny(b, " \t")
+	if i < 0 {
+		return true
+	}
+	b = bytes.TrimLeft(b[i:], " \t")
+	return len(b) == 0 || b[0] == '{'
+}
+
+func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
+	if len(w.B) >= 2 && w.B[0] == '\r' && w.B[1] == '\n' {
+		return 2, l7.ErrSkip
+	}
+	l, ok, more := read(w.B)
+	switch {
+	case more || len(w.B) < 2:
+		return 0, l7.ErrMore
+	case !ok || l.from>>side&1 == 0:
+		return 0, l7.ErrLost
+	}
+	total := l.n
+	var head []byte
+	switch l.op {
+	case pub, hpub, msg, hmsg:
+		total += l.size + 2
+		if need := l.n + min(l.header, look); len(w.B) < need && !w.End {
+			return 0, l7.ErrMore
+		} else {
+			head = w.B[l.n:min(len(w.B), need)]
+		}
+		if end := l.n + l.size; len(w.B) >= total && (w.B[end] != '\r' || w.B[end+1] != '\n') {
+			return 0, l7.ErrLost
+		}
+	}
+	return total, p.message(&l, side, head, m)
+}
+
+func (p *parser) message(l *line, side l7.Side, head []byte, m *l7.Message) error {
+	m.Type = l7.TypeOneWay
+	m.Version, m.Domain = p.version, p.server
+	if p.client != "" {
+		m.Add("messaging.client.id", p.client)
+	}
+	switch l.op {
+	case pub, hpub:
+		p.publish(l, head, m)
+	case msg, hmsg:
+		return p.deliver(l, head, m)
+	case sub, unsub:
+		m.Op = "SUB"
+		if l.op == unsub {
+			m.Op = "UNSUB"
+			break
+		}
+		p.subject(m, l.args[0])
+		if l.nargs == 3 {
+			m.Add("messaging.consumer.group.name", m.Text.Copy(l.args[1]))
+		}
+	case connect:
+		m.Op = "CONNECT"
+		m.Attrs = m.Attrs[:0]
+		if p.client = field(l.rest, `"name":"`); p.client != "" {
+			m.Add("messaging.client.id", p.client)
+		}
+	case info:
+		p.version, p.server = field(l.rest, `"version":"`), field(l.rest, `"server_name":"`)
+		return l7.ErrSkip
+	case ping:
+		if side == l7.Server || p.noPings {
+			return l7.ErrSkip
+		}
+		m.Type, m.Op = l7.TypeRequest, "PING"
+		m.Stream = p.pings
+		p.pings++
+	case pong:
+		if side == l7.Client || p.noPings || p.pongs == p.pings {
+			return l7.ErrSkip
+		}
+		m.Attrs = m.Attrs[:0]
+		m.Type, m.Status, m.Code = l7.TypeResponse, l7.StatusOK, "PONG"
+		m.Stream = p.pongs
+		p.pongs++
+	case errr:
+		m.Op = "-ERR"
+		m.Error = m.Text.Copy(bytes.Trim(l.rest, "'"))
+		m.Status = l7.StatusClientError
+		if hasPrefix(l.rest, "'Slow Consumer") || hasPrefix(l.rest, "'Stale Connection") || hasPrefix(l.rest, "'Server") {
+			m.Status = l7.StatusServerError
+		}
+	default:
+		return l7.ErrSkip
+	}
+	return nil
+}
+
+func hasPrefix(b []byte, s string) bool {
+	return len(b) >= len(s) && strings.EqualFold(l7.View(b[:len(s)]), s)
+}
+
+func (p *parser) publish(l *line, head []byte, m *l7.Message) {
+	m.Op, m.Flow = "PUB", l7.FlowPublish
+	if l.op == hpub {
+		m.Op = "HPUB"
+	}
+	m.Add("messaging.operation.type", "send")
+	p.subject(m, l.args[0])
+	m.AddInt("messaging.message.body.size", int64(l.size-l.header))
+	p.headers(head, m)
+	if inbox(l.args[0]) {
+		m.Add("messaging.message.conversation_id", m.Target)
+	}
+	if reply := l.reply(); len(reply) > 0 {
+		m.Add("messaging.message.conversation_id", m.Text.Copy(reply))
+		if inbox(reply) {
+			m.Type = l7.TypeRequest
+			m.Stream = p.key(reply)
+			if len(p.open) >= maxOpen {
+				clear(p.open)
+			}
+			p.open[m.Stream] = struct{}{}
+		}
+	}
+}
+
+func (p *parser) deliver(l *line, head []byte, m *l7.Message) error {
+	subject := l.args[0]
+	if inbox(subject) {
+		key := p.key(subject)
+		if _, ok := p.open[key]; !ok {
+			return l7.ErrSkip // a second answer, or one to a request that was not seen
+		}
+		delete(p.open, key)
+		m.Attrs = m.Attrs[:0]
+		m.Type, m.Stream, m.Status = l7.TypeResponse, key, l7.StatusOK
+		p.headers(head, m)
+		return nil
+	}
+	m.Op, m.Flow = "MSG", l7.FlowDeliver
+	if l.op == hmsg {
+		m.Op = "HMSG"
+	}
+	m.Add("messaging.operation.type", "process")
+	p.subject(m, subject)
+	m.AddInt("messaging.message.body.size", int64(l.size-l.header))
+	p.headers(head, m)
+	if reply := l.reply(); len(reply) > 0 {
+		m.Add("messaging.message.conversation_id", m.Text.Copy(reply))
+	}
+	return nil
+}
+
+// inbox reports whether a subject was made for one answer, as all clients make
+// them.
+func inbox(subject []byte) bool { return bytes.HasPrefix(subject, []byte("_INBOX.")) }
+
+// key is the stream of an inbox; pings have small numbers.
+func (p *parser) key(subject []byte) uint64 { return maphash.Bytes(p.seed, subject) | 1<<63 }
+
+// headers looks for ids and for the server's status.
+func (p *parser) headers(b []byte, m *l7.Message) {
+	c := l7.Cursor{B: b}
+	if v := c.Line(); bytes.HasPrefix(v, []byte("NATS/1.0 ")) {
+		code, text, _ := bytes.Cut(v[9:], []byte(" "))
+		p.status(m, code, text)
+	}
+	for c.Len() > 0 {
+		k, v, ok := bytes.Cut(c.Line(), []byte(":"))
+		if !ok {
+			return
+		}
+		v = bytes.TrimSpace(v)
+		switch {
+		case p.opts.Propagation.Header(&m.Trace, m.Text, k, v):
+		case strings.EqualFold(l7.View(k), "Nats-Msg-Id"):
+			m.Add("messaging.message.id", m.Text.Copy(v))
+		case strings.EqualFold(l7.View(k), "Nats-Service-Error-Code"):
+			m.Code, m.Status = m.Text.Copy(v), l7.StatusServerError
+		case strings.EqualFold(l7.View(k), "Nats-Service-Error"):
+			m.Error = m.Text.Copy(v)
+		}
+	}
+}
+
+// status is the server's own answer: 503 when nobody listens.
+func (p *parser) status(m *l7.Message, code, text []byte) {
+	if len(code) < 3 {
+		return
+	}
+	m.Code, m.Error = m.Text.Copy(code), m.Text.Copy(bytes.TrimSpace(text))
+	switch code[0] {
+	case '4':
+		m.Status = l7.StatusClientError
+	case '5':
+		m.Status = l7.StatusServerError
+		if m.Error == "" && m.Code == "503" {
+			m.Error = "no responders"
+		}
+	default:
+		m.Error = ""
+	}
+}
+
+// subject is the destination; tokens that are ids are left out of the template.
+func (p *parser) subject(m *l7.Message, s []byte) {
+	m.Target = m.Text.Copy(s)
+	if inbox(s) {
+		m.Route = "_INBOX"
+		return
+	}
+	m.Route = m.Target
+	n, digits, changed := 0, 0, false
+	var out [256]byte
+	if len(s) > len(out)/2 {
+		return
+	}
+	token := 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && s[i] != '.' {
+			if s[i] >= '0' && s[i] <= '9' {
+				digits++
+			}
+			out[n] = s[i]
+			n++
+			continue
+		}
+		// A token that is half digits, or long with digits in it, is an id.
+		if size := n - token; digits*2 > size || (size > 20 && digits > 0) {
+			n = token + copy(out[token:], "{id}")
+			changed = true
+		}
+		if i < len(s) {
+			out[n] = '.'
+			n++
+		}
+		token, digits = n, 0
+	}
+	if changed {
+		m.Route = m.Text.Copy(out[:n])
+	}
+}
+
+// field is the text of a JSON field, if it is short and has no escapes.
+func field(b []byte, key string) string {
+	i := bytes.Index(b, []byte(key))
+	if i < 0 {
+		return ""
+	}
+	v, _, ok := bytes.Cut(b[i+len(key):], []byte(`"`))
+	if !ok || len(v) > maxName || bytes.IndexByte(v, '\\') >= 0 {
+		return ""
+	}
+	return string(v)
+}
+
+// Resync keeps what is open: inboxes are used once.
+func (p *parser) Resync(l7.Side) { p.noPings = true }
+
+// Find is the first line of side in b, at its start or after a line end.
+func (p *parser) Find(side l7.Side, b []byte) int {
+	for i := 0; i < len(b); {
+		if l, ok, more := read(b[i:]); (ok && l.from>>side&1 == 1 && p.fits(&l, b[i:])) || (more && i == 0) {
+			return i
+		}
+		j := bytes.Index(b[i:], []byte("\r\n"))
+		if j < 0 {
+			return -1
+		}
+		i += j + 2
+	}
+	return -1
+}
+
+// fits: after the payload comes a line end, as far as it is there.
+func (p *parser) fits(l *line, b []byte) bool {
+	switch l.op {
+	case pub, hpub, msg, hmsg:
+		end := l.n + l.size
+		return end+2 > len(b) || (b[end] == '\r' && b[end+1] == '\n')
+	}
+	return true
+}
