@@ -11,6 +11,7 @@ func rooms() []Room {
 		kernel   = "internal/kernel"
 		l7       = "internal/l7"
 		l7Each   = "internal/l7/*"
+		sqltext  = "internal/l7/sqltext"
 		list     = "internal/l7/protocols"
 		packet   = "internal/packet"
 		semconv  = "internal/semconv"
@@ -31,7 +32,7 @@ func rooms() []Room {
 		{Path: "internal/l7/l7test", Doors: []string{l7, stream, session, list}},
 		{Path: "internal/l7/http1", Doors: []string{l7, "internal/l7/httpsem"}},
 		{Path: "internal/l7/http2", Doors: []string{l7, h2, "internal/l7/httpsem"}},
-		{Path: l7Each, Doors: []string{l7}},
+		{Path: l7Each, Doors: []string{l7, sqltext}},
 		{Path: session, Doors: []string{stream, l7}},
 		{Path: cause, Doors: []string{event, session, stream, hop, l7}},
 		{Path: who},

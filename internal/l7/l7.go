@@ -247,7 +247,12 @@ type Message struct {
 	// Through, behind Stream: the answer is also that of every other request that
 	// is open from Stream to Through (one acknowledgement of many messages).
 	Through uint64
-	As      *Protocol // the protocol spoken on top, if it is not the connection's (gRPC)
+	// Batch, of requests of an InOrder protocol: they stand or fall together.
+	// Bytes that Parse returns ErrSkip for, with Over set, end those of Batch that
+	// are open: nothing will answer them. 0: none.
+	Batch uint64
+	Over  bool
+	As    *Protocol // the protocol spoken on top, if it is not the connection's (gRPC)
 
 	Op      string // few values: GET, Produce, SELECT
 	Target  string // what Op is done to, in full: a path, a topic, a statement

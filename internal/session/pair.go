@@ -65,6 +65,16 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 	}
 }
 
+// over ends the open requests of a batch, which the server answers no more.
+func (e *Engine) over(s *session, batch uint64) {
+	for s.head < len(s.fifo) && s.fifo[s.head].Req.Msg.Batch == batch {
+		p := s.pop()
+		e.forget(s, p)
+		e.report(s, p, Complete)
+		e.release(p)
+	}
+}
+
 // oneWay opens an exchange of one message, or finds the one that m continues.
 func (e *Engine) oneWay(s *session, side l7.Side, m *l7.Message) *pending {
 	byStream := s.proto.Pairing == l7.ByStream

@@ -62,6 +62,9 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 				if err == l7.ErrEnd {
 					e.ended(s, d, m)
 				}
+				if m.Over && m.Batch != 0 {
+					e.over(s, m.Batch)
+				}
 				h.synced = h.synced && err != l7.ErrBlind
 				break
 			}

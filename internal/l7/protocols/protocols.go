@@ -12,6 +12,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/mongodb"
 	"github.com/hopscope/hopscope/internal/l7/mqtt"
 	"github.com/hopscope/hopscope/internal/l7/nats"
+	"github.com/hopscope/hopscope/internal/l7/postgresql"
 	"github.com/hopscope/hopscope/internal/l7/redis"
 )
 
@@ -28,5 +29,6 @@ func All() []*l7.Protocol {
 		nats.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
+		postgresql.Protocol,
 	}
 }

@@ -1,0 +1,11 @@
+package postgresql
+
+import (
+	"testing"
+
+	"github.com/hopscope/hopscope/internal/l7/l7test"
+)
+
+func TestProtocol(t *testing.T) { l7test.Run(t, Protocol) }
+
+func FuzzParse(f *testing.F) { l7test.Fuzz(f, Protocol) }
