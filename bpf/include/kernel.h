@@ -54,6 +54,7 @@ enum {
 	HS_AF_INET6 = 10,
 	HS_SOCK_STREAM = 1,
 	HS_SOCK_DGRAM = 2,
+	HS_SOCK_DONE = 1, /* of enum sock_flags */
 	HS_IPPROTO_TCP = 6,
 	HS_IPPROTO_UDP = 17,
 	HS_TCP_ESTABLISHED = 1,
@@ -127,6 +128,7 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	unsigned long skc_flags;
 };
 
 struct socket;

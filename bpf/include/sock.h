@@ -171,15 +171,24 @@ static __always_inline __u64 hs_near(__u64 about, __u32 low)
 	return about + (__s64)(__s32)(low - (__u32)about);
 }
 
+/* Whether the peer's FIN was read. It takes a sequence number and is no byte: it
+ * counts in rcv_nxt once it has come (tcp_fin sets SOCK_DONE then), and in
+ * copied_seq once it was read, which the very call that reads the last bytes
+ * does if it asked for more. */
+static __always_inline bool hs_fin_read(struct tcp_sock *tp, __u32 copied_seq)
+{
+	return HS_GET((struct sock *)tp, __sk_common.skc_flags) & (1UL << HS_SOCK_DONE) && copied_seq == HS_GET(tp, rcv_nxt);
+}
+
 static __always_inline void hs_ends_at(struct tcp_sock *tp, const struct hs_sock *s, __u64 *sent, __u64 *received,
 				       __u32 *write_seq, __u32 *copied_seq)
 {
 	__u32 w = HS_GET(tp, write_seq), c = HS_GET(tp, copied_seq);
 
+	if (hs_fin_read(tp, c))
+		c--;
 	*sent = hs_near(HS_GET(tp, bytes_acked) + (__u32)(w - HS_GET(tp, snd_una)), w - s->first[HS_DIR_SEND]);
 	*received = hs_near(HS_GET(tp, bytes_received), c - s->first[HS_DIR_RECV]);
-	if (s->state & HS_EOF) /* a FIN was read, which is no byte */
-		*received -= 1;
 	*write_seq = w;
 	*copied_seq = c;
 }
