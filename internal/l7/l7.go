@@ -232,8 +232,12 @@ type Message struct {
 	// left open.
 	Fresh bool
 	// Switch: after this message the connection speaks something else (an
-	// upgrade, STARTTLS); the engine looks what.
+	// upgrade, STARTTLS); the engine looks what. Bytes that say nothing else
+	// (ErrSkip) may say this.
 	Switch bool
+	// Opaque: after this message nobody can read the connection (compression
+	// that was agreed on); the engine gives it up.
+	Opaque bool
 	// NoReply: a request that nothing will answer after all is TypeOneWay; this
 	// is for a message that completes the exchange it continues from the
 	// request's side (a stream reset by the client).

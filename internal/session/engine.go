@@ -113,6 +113,7 @@ type half struct {
 	skip    uint64 // bytes of the current message still to come
 	open    *pending
 	more    bool // the message of open goes on after skip
+	dropped bool // bytes behind the last hole were not understood
 	lost    int  // failures to find a message, in a row
 }
 
@@ -166,6 +167,11 @@ func (e *Engine) Put(c *stream.Chunk) {
 	h := &s.half[c.Dir]
 	if !h.started {
 		s.start(c)
+		if c.Conn.Midstream && !c.HasOther && s.proto != nil && s.side(c.Dir) == l7.Server && len(s.fifo)-s.head > 1 {
+			// Which of the requests this answers nobody knows: answers before it
+			// may not have been seen.
+			s.unsure, s.sure = true, 0
+		}
 	}
 	b, wire := c.B, uint64(c.Wire)
 	if wire < uint64(len(b)) {

@@ -41,7 +41,7 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 			}
 		}
 	}
-	sw := m.Switch
+	sw, opaque := m.Switch, m.Opaque
 	switch {
 	case p == nil:
 		h.open, h.more = nil, false
@@ -62,6 +62,10 @@ func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byt
 	}
 	if sw {
 		e.switched(s)
+	}
+	if opaque {
+		e.drain(s, Complete)
+		e.mute(s)
 	}
 }
 

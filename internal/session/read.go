@@ -66,7 +66,12 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 					e.over(s, m.Batch)
 				}
 				h.synced = h.synced && err != l7.ErrBlind
-				break
+				if !m.Switch {
+					break
+				}
+				e.switched(s)
+				e.relook(s, d, w[off:])
+				return
 			}
 			e.message(s, d, at, uint64(n), head, m)
 			if s.proto == nil { // switched: look anew at what follows
@@ -266,13 +271,19 @@ func (e *Engine) lose(s *session, d stream.Dir) {
 		s.doubt = h.next
 		return
 	}
+	e.missed(s, d, h.next)
+}
+
+// missed: what server bytes of direction d there were before pos, from where
+// reading goes on, were not read.
+func (e *Engine) missed(s *session, d stream.Dir, pos uint64) {
 	// Answers are missing. A request whose client had consumed less than where
 	// reading goes on may have been answered in the hole. If it is the only
 	// one, it has been (messages lie whole between two places that messages
 	// start at); if there are several, nobody knows how many.
 	in := 0
 	for _, p := range s.fifo[s.head:] {
-		if p.hasOther && p.other >= h.next {
+		if p.hasOther && p.other >= pos {
 			break
 		}
 		in++
@@ -280,7 +291,7 @@ func (e *Engine) lose(s *session, d stream.Dir) {
 	for range in {
 		e.unanswered(s, s.pop())
 	}
-	if in > 1 || (in == 1 && h.open != nil) {
+	if in > 1 || (in == 1 && s.half[d].open != nil) {
 		s.unsure, s.sure = true, 0
 	}
 }
@@ -313,20 +324,28 @@ func (e *Engine) turn(s *session, d stream.Dir) {
 // at pos, or returns -1.
 func (e *Engine) resync(s *session, d stream.Dir, pos uint64, b []byte) int {
 	side := s.side(d)
+	k := -1
 	if f, ok := s.parser.(l7.Finder); ok {
-		if k := f.Find(side, b); k >= 0 {
-			return k
+		k = f.Find(side, b)
+	} else {
+		want := l7.Request
+		if side == l7.Server {
+			want = l7.Response
 		}
+		if v := s.proto.Detect(b); v == want || v == l7.Either || e.quiet(s, d, pos) {
+			k = 0
+		}
+	}
+	if k < 0 {
 		return e.lostAgain(s, d)
 	}
-	want := l7.Request
-	if side == l7.Server {
-		want = l7.Response
+	if h := &s.half[d]; h.dropped {
+		h.dropped = false
+		if side == l7.Server && s.proto.Pairing == l7.InOrder {
+			e.missed(s, d, pos) // answers may have been in what was not understood
+		}
 	}
-	if v := s.proto.Detect(b); v == want || v == l7.Either || e.quiet(s, d, pos) {
-		return 0
-	}
-	return e.lostAgain(s, d)
+	return k
 }
 
 // quiet reports whether a message must start at pos of direction d, whatever
@@ -350,6 +369,7 @@ func (e *Engine) quiet(s *session, d stream.Dir, pos uint64) bool {
 
 func (e *Engine) lostAgain(s *session, d stream.Dir) int {
 	h := &s.half[d]
+	h.dropped = true
 	if h.lost++; h.lost >= maxLost {
 		h.lost = 0
 		e.unlearn(s)

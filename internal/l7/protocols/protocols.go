@@ -13,6 +13,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/mqtt"
 	"github.com/hopscope/hopscope/internal/l7/nats"
 	"github.com/hopscope/hopscope/internal/l7/postgresql"
+	"github.com/hopscope/hopscope/internal/l7/mysql"
 	"github.com/hopscope/hopscope/internal/l7/redis"
 )
 
@@ -27,6 +28,7 @@ func All() []*l7.Protocol {
 		dns.Protocol,
 		mqtt.Protocol,
 		nats.Protocol,
+		mysql.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 		postgresql.Protocol,

@@ -461,8 +461,8 @@ func (r *reader) blockComment(i int) int {
 	return r.drop(i, after)
 }
 
-// trim takes what the end of the text should not have: spaces, semicolons, half
-// a rune. It returns what is left.
+// trim takes what the end of the text should not have: spaces, semicolons,
+// commas, half a comment's opener, half a rune. It returns what is left.
 func (r *reader) trim() int {
 	out := r.out[:r.n]
 	if r.full {
@@ -475,8 +475,15 @@ func (r *reader) trim() int {
 			}
 		}
 	}
-	for len(out) > 0 && (out[len(out)-1] == ' ' || out[len(out)-1] == ';') {
-		out = out[:len(out)-1]
+	for len(out) > 0 {
+		// No whole statement ends with these; a cut one may have half a comment's
+		// opener.
+		switch out[len(out)-1] {
+		case ' ', ';', ',', '/', '-':
+			out = out[:len(out)-1]
+			continue
+		}
+		break
 	}
 	r.n = len(out)
 	return r.n
