@@ -105,6 +105,7 @@ type mark struct {
 type half struct {
 	started bool
 	synced  bool
+	found   bool // the next message was looked for after a hole: it continues none
 	ended   bool
 	holed   bool   // bytes were missing before the protocol was known
 	next    uint64 // position after the last byte accounted for

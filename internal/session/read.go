@@ -42,7 +42,7 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 				break
 			}
 			off += k
-			h.synced = true
+			h.synced, h.found = true, true
 		}
 		m := &e.msg
 		m.Reset()
@@ -73,6 +73,12 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 				e.relook(s, d, w[off:])
 				return
 			}
+			if h.found && h.open != nil && h.more && s.proto.Pairing == l7.InOrder {
+				skip := h.skip
+				e.finish(s, d) // its end lies in the hole
+				h.skip = skip
+			}
+			h.found = false
 			e.message(s, d, at, uint64(n), head, m)
 			if s.proto == nil { // switched: look anew at what follows
 				e.relook(s, d, w[off:])

@@ -154,16 +154,16 @@ func find(side l7.Side, b []byte) int {
 // at the end of a write.
 func (p *parser) blind(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	h, b := &p.half[side], w.B
-	if bytes.HasSuffix(b, lastChunk) && (len(b) == len(lastChunk)-2 || bytes.HasSuffix(b[:len(b)-len(lastChunk)+2], crlf)) || bytes.Equal(b, lastChunk[2:]) {
-		h.state = atHead
-		return len(b), l7.ErrEnd
-	}
 	switch k := find(side, b); {
 	case k == 0:
 		h.state = atHead
 		return p.head(side, w, m)
 	case k > 0:
 		return k, l7.ErrBlind
+	}
+	if bytes.HasSuffix(b, lastChunk) && (len(b) == len(lastChunk)-2 || bytes.HasSuffix(b[:len(b)-len(lastChunk)+2], crlf)) || bytes.Equal(b, lastChunk[2:]) {
+		h.state = atHead
+		return len(b), l7.ErrEnd
 	}
 	return len(b), l7.ErrBlind
 }
