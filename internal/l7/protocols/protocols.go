@@ -15,6 +15,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/postgresql"
 	"github.com/hopscope/hopscope/internal/l7/mysql"
 	"github.com/hopscope/hopscope/internal/l7/redis"
+	"github.com/hopscope/hopscope/internal/l7/thrift"
 )
 
 // All is every protocol, in the order of detection: those with the clearest
@@ -29,6 +30,7 @@ func All() []*l7.Protocol {
 		mqtt.Protocol,
 		nats.Protocol,
 		mysql.Protocol,
+		thrift.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 		postgresql.Protocol,
