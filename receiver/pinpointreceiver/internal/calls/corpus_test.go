@@ -1,111 +1,16 @@
-package calls
+package calls_test
 
 import (
-	"bufio"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/hopscope/hopscope/internal/packet"
-	"github.com/hopscope/hopscope/internal/stream"
+	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/calls"
+	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/corpus"
 )
-
-// corpus finds the captures: HOPSCOPE_CORPUS, else ../shared/corpus beside the
-// repository.
-func corpus(t testing.TB) string {
-	if dir := os.Getenv("HOPSCOPE_CORPUS"); dir != "" {
-		return filepath.Join(dir, "pinpoint")
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for dir != "/" {
-		dir = filepath.Dir(dir)
-		if c := filepath.Join(dir, "shared", "corpus", "pinpoint"); exists(c) {
-			return c
-		}
-	}
-	t.Skip("no corpus: neither HOPSCOPE_CORPUS nor ../shared/corpus is there")
-	return ""
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-// truth is one line of truth.jsonl.
-type truth struct {
-	Ev, Remote, Path, Dir, Sha256 string
-	Len                           int
-	Metadata                      map[string][]string
-}
-
-func readTruth(t *testing.T, path string) (out []truth) {
-	var r io.Reader
-	f, err := os.Open(path)
-	if err != nil {
-		if f, err = os.Open(path + ".gz"); err != nil {
-			t.Fatal(err)
-		}
-		if r, err = gzip.NewReader(f); err != nil {
-			t.Fatal(err)
-		}
-	} else {
-		r = f
-	}
-	defer f.Close()
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 64<<20)
-	for sc.Scan() {
-		var l truth
-		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, l)
-	}
-	return out
-}
-
-// sniff reads the messages of a capture.
-func sniff(t testing.TB, path string, next func(*Message)) *Sniffer {
-	if !exists(path) {
-		path += ".gz"
-	}
-	f, err := packet.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	s := New([]uint16{9991, 9992, 9993}, next)
-	asm := stream.NewAssembler(stream.AssemblerConfig{HoleWait: HoleWait, HoleSegments: HoleSegments}, s.Put)
-	var d packet.Decoder
-	var fr packet.Frame
-	var seg packet.Segment
-	for {
-		err := f.Next(&fr)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d.Decode(&fr, &seg) == packet.OK {
-			asm.Put(&seg)
-		}
-		asm.Tick(fr.Time)
-	}
-	asm.Flush()
-	return s
-}
 
 // key names a message: who sent it to whom, and what.
 func key(remote, dir, sum string, n int) string {
@@ -113,7 +18,7 @@ func key(remote, dir, sum string, n int) string {
 }
 
 func TestCorpus(t *testing.T) {
-	dir := corpus(t)
+	dir := corpus.Dir(t)
 	for _, c := range []struct {
 		file, truth string
 		late        bool // begins in the middle
@@ -140,8 +45,8 @@ func TestCorpus(t *testing.T) {
 			}
 			want := map[string][]string{} // key: paths
 			total := 0
-			heads := map[string]truth{}
-			for _, l := range readTruth(t, filepath.Join(dir, c.truth)) {
+			heads := map[string]corpus.Line{}
+			for _, l := range corpus.Read(t, filepath.Join(dir, c.truth)) {
 				switch l.Ev {
 				case "msg":
 					k := key(l.Remote, l.Dir, l.Sha256, l.Len)
@@ -153,19 +58,19 @@ func TestCorpus(t *testing.T) {
 			}
 			found, unknown := 0, 0
 			type seen struct {
-				m   Message
+				m   calls.Message
 				sum string
 			}
 			// Those without a path take what the others leave.
 			var all [2][]seen
-			s := sniff(t, filepath.Join(dir, c.file), func(m *Message) {
+			s := corpus.Sniff(t, filepath.Join(dir, c.file), func(m *calls.Message) {
 				sum := sha256.Sum256(m.Body)
 				c := *m.Call
 				i := 0
 				if c.Path == "" {
 					i = 1
 				}
-				all[i] = append(all[i], seen{Message{Conn: m.Conn, Call: &c, Client: m.Client, Body: make([]byte, len(m.Body))}, hex.EncodeToString(sum[:])})
+				all[i] = append(all[i], seen{calls.Message{Conn: m.Conn, Call: &c, Client: m.Client, Body: make([]byte, len(m.Body))}, hex.EncodeToString(sum[:])})
 			})
 			for _, x := range append(all[0], all[1]...) {
 				m := &x.m

@@ -1,0 +1,455 @@
+package wire
+
+// TransactionID names a trace: the agent that began it ("" for the sender), when
+// that started, and the number of the transaction there.
+type TransactionID struct {
+	AgentID  string
+	Start    int64
+	Sequence int64
+}
+
+// Span is PSpan, or, if Chunk, PSpanChunk: some of the events of a span.
+type Span struct {
+	Chunk   bool
+	Version int32
+	ID      TransactionID
+	SpanID  int64
+	Events  []Event
+	// AppType is applicationServiceType.
+	AppType int32
+	// EndPoint is where the server listens.
+	EndPoint string
+
+	// Of a span.
+	Parent      int64 // -1: none
+	Start       int64 // ms
+	Elapsed     int32
+	APIID       int32
+	ServiceType int32
+	RPC         string
+	Remote      string
+	ParentApp   string
+	ParentType  int32
+	Acceptor    string
+	ParentSvc   string
+	Annotations []Annotation
+	Flag        int32
+	Err         int32
+	Exception   *Exception
+	Logging     int32
+	Attributes  []string // PAttribute, not decoded: the message of each
+
+	// Of a chunk.
+	KeyTime  int64
+	Async    bool
+	AsyncID  int32
+	AsyncSeq int32
+}
+
+// Event is PSpanEvent.
+type Event struct {
+	Sequence     int32
+	Depth        int32
+	StartElapsed int32
+	EndElapsed   int32
+	ServiceType  int32
+	APIID        int32
+	Exception    *Exception
+	NextSpanID   int64
+	EndPoint     string
+	Destination  string
+	AsyncEvent   int32
+	Annotations  []Annotation
+	Attributes   []string
+}
+
+// Exception is exceptionInfo: the id of the class's name, and the message.
+type Exception struct {
+	ID      int32
+	Message string
+	Has     bool // the message may be absent
+}
+
+// ValueKind is the type of an annotation's value.
+type ValueKind uint8
+
+// Kinds, numbered as the fields of PAnnotationValue.
+const (
+	None            ValueKind = 0
+	String          ValueKind = 1
+	Bool            ValueKind = 2
+	Int             ValueKind = 3
+	Long            ValueKind = 4
+	Short           ValueKind = 5
+	Double          ValueKind = 6
+	Bytes           ValueKind = 7
+	Byte            ValueKind = 8
+	IntString       ValueKind = 9
+	StringString    ValueKind = 10
+	IntStringString ValueKind = 11
+	LongIntIntByte  ValueKind = 12 // and one more byte, and a string
+	IntBoolIntBool  ValueKind = 13
+	BytesStrStr     ValueKind = 14
+)
+
+// Annotation is PAnnotation. Which of the values are used depends on Kind: numbers
+// in the order of the fields in N, strings in S (null is "").
+type Annotation struct {
+	Key  int32
+	Kind ValueKind
+	N    [5]int64
+	D    float64
+	S    [2]string
+	B    string
+}
+
+// DecodeSpans reads a PSpanMessage (batch false) or a PSpanMessageBatch and gives
+// each span to f.
+func DecodeSpans(msg []byte, batch bool, f func(*Span)) error {
+	in := fields{s: string(msg)}
+	if !batch {
+		return in.spanMessage(f)
+	}
+	for in.next() {
+		if in.num != 1 {
+			continue
+		}
+		m := in.inner()
+		if err := m.spanMessage(f); err != nil {
+			return err
+		}
+	}
+	if in.bad {
+		return ErrMessage
+	}
+	return nil
+}
+
+func (f *fields) spanMessage(give func(*Span)) error {
+	var s *Span
+	for f.next() {
+		switch f.num {
+		case 1, 2:
+			in := f.inner()
+			s = &Span{Chunk: f.num == 2}
+			if s.Chunk {
+				in.chunk(s)
+			} else {
+				in.span(s)
+			}
+			f.merge(&in)
+		}
+	}
+	if f.bad {
+		return ErrMessage
+	}
+	if s != nil {
+		give(s)
+	}
+	return nil
+}
+
+func (f *fields) span(s *Span) {
+	s.Events = make([]Event, 0, f.count(13))
+	for f.next() {
+		switch f.num {
+		case 1:
+			s.Version = f.int32()
+		case 2:
+			s.ID = f.transaction()
+		case 3:
+			s.SpanID = f.sfixed64()
+		case 4:
+			s.Parent = f.sfixed64()
+		case 5:
+			s.Start = f.int64()
+		case 6:
+			s.Elapsed = f.int32()
+		case 7:
+			s.APIID = f.int32()
+		case 8:
+			s.ServiceType = f.int32()
+		case 9:
+			in := f.inner()
+			in.accept(s)
+			f.merge(&in)
+		case 10:
+			s.Annotations = f.annotation(s.Annotations)
+		case 11:
+			s.Flag = f.int32()
+		case 12:
+			s.Err = f.sint32()
+		case 13:
+			s.Events = f.event(s.Events)
+		case 14:
+			s.Exception = f.exception()
+		case 15:
+			s.AppType = f.int32()
+		case 16:
+			s.Logging = f.int32()
+		case 17:
+			s.Attributes = append(s.Attributes, f.str())
+		}
+	}
+}
+
+func (f *fields) chunk(s *Span) {
+	s.Events = make([]Event, 0, f.count(5))
+	for f.next() {
+		switch f.num {
+		case 1:
+			s.Version = f.int32()
+		case 2:
+			s.ID = f.transaction()
+		case 3:
+			s.SpanID = f.sfixed64()
+		case 4:
+			s.EndPoint = f.str()
+		case 5:
+			s.Events = f.event(s.Events)
+		case 6:
+			s.AppType = f.int32()
+		case 7:
+			s.KeyTime = f.int64()
+		case 8:
+			s.Async = true
+			in := f.inner()
+			for in.next() {
+				switch in.num {
+				case 1:
+					s.AsyncID = in.int32()
+				case 2:
+					s.AsyncSeq = in.int32()
+				}
+			}
+			f.merge(&in)
+		}
+	}
+}
+
+// count is how often the field num occurs, within MaxEvents.
+func (f *fields) count(num uint32) int {
+	n := 0
+	for c := *f; c.next() && n < MaxEvents; {
+		if c.num == num {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fields) transaction() (t TransactionID) {
+	in := f.inner()
+	for in.next() {
+		switch in.num {
+		case 1:
+			t.AgentID = in.str()
+		case 2:
+			t.Start = in.int64()
+		case 3:
+			t.Sequence = in.int64()
+		}
+	}
+	f.merge(&in)
+	return t
+}
+
+func (f *fields) accept(s *Span) {
+	for f.next() {
+		switch f.num {
+		case 1:
+			s.RPC = f.str()
+		case 2:
+			s.EndPoint = f.str()
+		case 3:
+			s.Remote = f.str()
+		case 4:
+			in := f.inner()
+			for in.next() {
+				switch in.num {
+				case 1:
+					s.ParentApp = in.str()
+				case 2:
+					s.ParentType = in.int32()
+				case 3:
+					s.Acceptor = in.str()
+				case 4:
+					s.ParentSvc = in.str()
+				}
+			}
+			f.merge(&in)
+		}
+	}
+}
+
+func (f *fields) exception() *Exception {
+	e := &Exception{}
+	in := f.inner()
+	for in.next() {
+		switch in.num {
+		case 1:
+			e.ID = in.int32()
+		case 2:
+			e.Message, e.Has = in.wrapped(), true
+		}
+	}
+	f.merge(&in)
+	return e
+}
+
+// wrapped is the text of a google.protobuf.StringValue.
+func (f *fields) wrapped() (s string) {
+	in := f.inner()
+	for in.next() {
+		if in.num == 1 {
+			s = in.str()
+		}
+	}
+	f.merge(&in)
+	return s
+}
+
+func (f *fields) event(dst []Event) []Event {
+	in := f.inner()
+	if len(dst) >= MaxEvents {
+		return dst
+	}
+	dst = append(dst, Event{})
+	e := &dst[len(dst)-1]
+	for in.next() {
+		switch in.num {
+		case 1:
+			e.Sequence = in.int32()
+		case 2:
+			e.Depth = in.int32()
+		case 3:
+			e.StartElapsed = in.int32()
+		case 4:
+			e.EndElapsed = in.int32()
+		case 5:
+			e.ServiceType = in.sint32()
+		case 6:
+			e.Annotations = in.annotation(e.Annotations)
+		case 10:
+			e.APIID = in.sint32()
+		case 11:
+			e.Exception = in.exception()
+		case 12:
+			next := in.inner()
+			for next.next() {
+				if next.num == 1 {
+					m := next.inner()
+					m.message(e)
+					next.merge(&m)
+				}
+			}
+			in.merge(&next)
+		case 13:
+			e.AsyncEvent = in.int32()
+		case 14:
+			e.Attributes = append(e.Attributes, in.str())
+		}
+	}
+	f.merge(&in)
+	return dst
+}
+
+func (f *fields) message(e *Event) {
+	for f.next() {
+		switch f.num {
+		case 1:
+			e.NextSpanID = f.sfixed64()
+		case 2:
+			e.EndPoint = f.str()
+		case 3:
+			e.Destination = f.str()
+		}
+	}
+}
+
+func (f *fields) annotation(dst []Annotation) []Annotation {
+	in := f.inner()
+	if len(dst) >= MaxAnnotations {
+		return dst
+	}
+	var a Annotation
+	for in.next() {
+		switch in.num {
+		case 1:
+			a.Key = in.int32()
+		case 2:
+			v := in.inner()
+			v.value(&a)
+			in.merge(&v)
+		}
+	}
+	f.merge(&in)
+	return append(dst, a)
+}
+
+func (f *fields) value(a *Annotation) {
+	for f.next() {
+		if f.num < uint32(String) || f.num > uint32(BytesStrStr) {
+			continue
+		}
+		a.Kind = ValueKind(f.num)
+		switch a.Kind {
+		case String:
+			a.S[0] = f.str()
+		case Bool:
+			a.N[0] = f.int64()
+		case Int:
+			a.N[0] = int64(f.int32())
+		case Long:
+			a.N[0] = f.int64()
+		case Short, Byte:
+			a.N[0] = int64(f.sint32())
+		case Double:
+			a.D = f.double()
+		case Bytes:
+			a.B = f.str()
+		default:
+			in := f.inner()
+			in.composite(a)
+			f.merge(&in)
+		}
+	}
+}
+
+// composite reads the values that are messages: numbers and strings go to their
+// places in order.
+func (f *fields) composite(a *Annotation) {
+	first := uint32(0) // the first field that is a string
+	switch a.Kind {
+	case StringString:
+		first = 1
+	case IntString, IntStringString, BytesStrStr:
+		first = 2
+	case LongIntIntByte:
+		first = 6
+	}
+	for f.next() {
+		switch {
+		case a.Kind == BytesStrStr && f.num == 1:
+			a.B = f.str()
+		case first > 0 && f.num >= first:
+			if i := f.num - first; i < uint32(len(a.S)) {
+				a.S[i] = f.wrapped()
+			}
+		case f.num <= uint32(len(a.N)):
+			if a.Kind == LongIntIntByte && f.num >= 4 {
+				a.N[f.num-1] = int64(f.sint32())
+			} else {
+				a.N[f.num-1] = int64(f.int64())
+			}
+		}
+	}
+}
+
+// Agent is the agent part of the id, of a span that sender sent.
+func (t TransactionID) Agent(sender string) string {
+	if t.AgentID == "" {
+		return sender
+	}
+	return t.AgentID
+}
