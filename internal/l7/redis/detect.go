@@ -148,7 +148,7 @@ func command(b []byte) l7.Verdict {
 	// The answer to a command that lists names looks the same: a command has its
 	// name in one case, and is one that exists.
 	if !known(word) {
-		return l7.No
+		return l7.Either
 	}
 	return l7.Request
 }

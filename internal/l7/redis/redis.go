@@ -92,7 +92,7 @@ func (p *parser) Find(side l7.Side, b []byte) int {
 			return -1
 		}
 		i += k + 2
-		if command(b[i:]) == l7.Request {
+		if v := command(b[i:]); v == l7.Request || v == l7.Either {
 			return i
 		}
 	}

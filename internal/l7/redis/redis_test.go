@@ -22,7 +22,7 @@ func TestDetect(t *testing.T) {
 		{"*1\r\n$4\r\nPI", l7.More},
 		{"*", l7.More},
 		{"*3\r\n$8\r\nJSON.SET\r\n$1\r\nk\r\n$1\r\n.\r\n", l7.Request},
-		{"*2\r\n$3\r\nfoo\r\n$3\r\nbar\r\n", l7.Response},
+		{"*2\r\n$3\r\nfoo\r\n$3\r\nbar\r\n", l7.Either},
 		{"$3\r\nfoo\r\n", l7.Response},
 		{"$3\r\nfooo\r\n", l7.No},
 		{":12\r\n", l7.Response},
