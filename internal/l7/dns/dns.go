@@ -136,7 +136,8 @@ func (p *parser) message(side l7.Side, b []byte, m *l7.Message) error {
 	q, ok := question(b)
 	if ok {
 		p.ask(b, &q, flags, m)
-		if id == 0 && flags == 0 && local(b, &q) {
+		// Resolvers ask for recursion; who asks everybody has no flags at all.
+		if flags == 0 && !response && (id == 0 || local(b, &q)) {
 			m.As, m.Type = multicast, l7.TypeOneWay
 			m.Session = ""
 			return nil
