@@ -164,7 +164,8 @@ func (b *Builder) newPlace(c *stream.Conn) *place {
 	if !c.A.IsValid() && !c.B.IsValid() {
 		return pl
 	}
-	client, server := c.A, c.B
+	a, z := known(c.A, c.B), known(c.B, c.A)
+	client, server := a, z
 	if d, ok := c.ClientDir(); ok && d == stream.FromB {
 		client, server = server, client
 	}
@@ -172,24 +173,36 @@ func (b *Builder) newPlace(c *stream.Conn) *place {
 	if pl.point.OfServer() {
 		local, peer = server, client
 	}
-	if c.Family == stream.IPv6 {
+	if z.Addr().Is6() { // IPv4 in an IPv6 socket is IPv4 on the wire
 		str(semconv.NetworkType, "ipv6")
 	} else {
 		str(semconv.NetworkType, "ipv4")
 	}
 	end := func(addr, port string, at netip.AddrPort) {
-		if !at.IsValid() {
+		if a := at.Addr(); a.IsValid() && !a.IsUnspecified() {
+			str(addr, a.String())
+		}
+		if at.Port() == 0 {
 			return
 		}
-		str(addr, at.Addr().String())
 		num(port, int64(at.Port()))
 	}
 	end(semconv.NetworkLocalAddress, semconv.NetworkLocalPort, local)
 	end(semconv.NetworkPeerAddress, semconv.NetworkPeerPort, peer)
 	end(semconv.ClientAddress, semconv.ClientPort, client)
+	n := len(list)
 	end(semconv.ServerAddress, semconv.ServerPort, server)
-	pl.ends = 2
+	pl.ends = len(list) - n
 	return pl
+}
+
+// known is the end at; a socket that is bound to no address talks to loopback
+// from there.
+func known(at, other netip.AddrPort) netip.AddrPort {
+	if at.Addr().IsUnspecified() && other.Addr().IsLoopback() {
+		return netip.AddrPortFrom(other.Addr(), at.Port())
+	}
+	return at
 }
 
 func transport(c *stream.Conn) string {

@@ -71,7 +71,9 @@ type entry struct {
 	newer, older *entry
 	sock         uint64
 	peer         peerKey
-	many         bool // an unconnected socket
+	many         bool           // an unconnected socket
+	sole         netip.AddrPort // whom it sent to last,
+	several      bool           // and whether to others, too
 	used         int64
 	sent         [2]uint64 // bytes of a UDP pair, by direction
 	seq          [2]uint32 // made-up sequence numbers of a unix socket
@@ -254,11 +256,10 @@ func (t *Table) datagram(e *event.Event) {
 	}
 	t.touch(s)
 	if s.many {
-		if d.Flags&event.HasPeer == 0 {
+		if s = t.peer(s, e); s == nil {
 			t.stats.NoPeer.Add(1)
 			return
 		}
-		s = t.pair(s, addrPort(e.Peer.Family, &e.Peer.Addr, e.Peer.Port))
 		t.touch(s)
 	}
 	if e.Pid != 0 {
@@ -273,6 +274,24 @@ func (t *Table) datagram(e *event.Event) {
 	t.next(c)
 }
 
+// peer is the connection that a datagram of an unconnected socket belongs to.
+// A process that does not ask from where a datagram comes (recvfrom without an
+// address) has it from the one it sent to, if it sent to no other.
+func (t *Table) peer(sock *entry, e *event.Event) *entry {
+	if e.Data.Flags&event.HasPeer == 0 {
+		if e.Data.Dir != event.Recv || sock.several {
+			return nil
+		}
+		return t.peers[peerKey{sock: sock.sock, addr: sock.sole}]
+	}
+	addr := addrPort(e.Peer.Family, &e.Peer.Addr, e.Peer.Port)
+	if e.Data.Dir == event.Send && addr != sock.sole {
+		sock.several = sock.several || sock.sole.IsValid()
+		sock.sole = addr
+	}
+	return t.pair(sock, addr)
+}
+
 // pair is the connection of an unconnected UDP socket and one peer.
 func (t *Table) pair(sock *entry, peer netip.AddrPort) *entry {
 	k := peerKey{sock: sock.sock, addr: peer}
@@ -280,7 +299,7 @@ func (t *Table) pair(sock *entry, peer netip.AddrPort) *entry {
 		return s
 	}
 	c := *sock.conn
-	c.B, c.Session, c.Track = peer, nil, nil
+	c.B, c.Session, c.Track, c.Spans = peer, nil, nil, nil
 	c.ID = mix(sock.sock, peer)
 	s := t.insert(&entry{sock: sock.sock, peer: k, conn: &c})
 	t.peers[k] = s

@@ -5,8 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hopscope/hopscope/receiver/ebpfreceiver"
 	"github.com/hopscope/hopscope/test/rig"
@@ -100,5 +104,128 @@ func TestCountHTTP(t *testing.T) {
 	}
 	if n := c.total("Client"); n != answered {
 		t.Errorf("%d client spans, nginx says %d, wrk meant to send %d", n, answered, sent)
+	}
+}
+
+// TestCountRedis: a span at each end for every command that Redis counts, and
+// as many errors; one command at a time, and 16 at once.
+func TestCountRedis(t *testing.T) {
+	asRoot(t)
+	installed(t, "redis-server", "redis-benchmark", "redis-cli")
+	for _, pipeline := range []int{1, 16} {
+		t.Run(fmt.Sprintf("P%d", pipeline), func(t *testing.T) {
+			redis, err := rig.Redis(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer redis.Stop()
+			port := fmt.Sprint(redis.Port)
+			run := func(name string, args ...string) string {
+				t.Helper()
+				out, err := exec.Command(name, append([]string{"-p", port}, args...)...).CombinedOutput()
+				if err != nil {
+					t.Fatalf("%s: %v\n%s", name, err, out)
+				}
+				return string(out)
+			}
+			run("redis-cli", "SET", "text", "not a number")
+			c := count(t, func(s ptrace.Span) string {
+				return attr(s, "db.operation.name") + " " + attr(s, "hopscope.response.status")
+			}, roomy, uint16(redis.Port))
+			bench := func(n int, command ...string) {
+				run("redis-benchmark", append([]string{"-q", "-c", "16", "-P", fmt.Sprint(pipeline), "-n", fmt.Sprint(n)}, command...)...)
+			}
+			bench(80_000, "GET", "key:__rand_int__")
+			run("redis-cli", "-r", "20000", "INCR", "text") // refused
+			c.settle()
+			t.Logf("spans:\n%slost: %v", c, c.lost())
+			c.stop()
+			stats := run("redis-cli", "INFO", "commandstats")
+			for _, command := range []string{"GET", "INCR"} {
+				_, line, ok := strings.Cut(stats, "cmdstat_"+strings.ToLower(command)+":")
+				line, _, _ = strings.Cut(line, "\r\n")
+				calls, failed := field(line, "calls="), field(line, "failed_calls=")
+				if !ok || calls < 20_000 || (command == "INCR") != (failed == calls) {
+					t.Fatalf("%s: Redis says %q", command, line)
+				}
+				for _, kind := range []string{"Client", "Server"} {
+					all, good := c.total(kind+" "+command+" "), c.total(kind+" "+command+" ok")
+					if all != calls || all-good != failed {
+						t.Errorf("%s: %d %s spans, %d of them failed; Redis says %d and %d", kind, all, command, all-good, calls, failed)
+					}
+				}
+			}
+		})
+	}
+}
+
+// field is the number behind name in "a=1,b=2".
+func field(line, name string) int {
+	for f := range strings.SplitSeq(line, ",") {
+		if v, ok := strings.CutPrefix(f, name); ok {
+			n, _ := strconv.Atoi(v)
+			return n
+		}
+	}
+	return -1
+}
+
+// TestCountDNS: a span at each end for every query, with the code of its answer.
+func TestCountDNS(t *testing.T) {
+	asRoot(t)
+	installed(t, "dnsmasq", "dnsperf")
+	const queries = 20_000
+	dir := t.TempDir()
+	var names strings.Builder
+	for i := range queries {
+		switch i % 4 {
+		case 0:
+			fmt.Fprintf(&names, "host%d.missing.test A\n", i)
+		case 1:
+			fmt.Fprintf(&names, "known.test AAAA\n")
+		default:
+			fmt.Fprintf(&names, "known.test A\n")
+		}
+	}
+	file := filepath.Join(dir, "queries")
+	if err := os.WriteFile(file, []byte(names.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port, err := rig.Port()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := rig.Start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
+		"--listen-address=127.0.0.1", "--bind-interfaces", "--port", fmt.Sprint(port), "--local=/test/", "--host-record=known.test,192.0.2.1,2001:db8::1", "--cache-size=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop()
+	if err := server.Until(10*time.Second, func() error { return rig.Listens(port) }); err != nil {
+		t.Fatal(err)
+	}
+	c := count(t, func(s ptrace.Span) string {
+		return attr(s, "dns.question.type") + " " + attr(s, "dns.response_code")
+	}, func(c *ebpfreceiver.Config) {
+		roomy(c)
+		// Not by port: dnsperf's sockets are not connected to one.
+		c.Sockets.Include.Processes = []string{"dnsperf", "dnsmasq"}
+	})
+	out, err := exec.Command("dnsperf", "-s", "127.0.0.1", "-p", fmt.Sprint(port), "-d", file, "-n", "1", "-c", "4", "-q", "50").CombinedOutput()
+	if err != nil {
+		t.Fatalf("dnsperf: %v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), fmt.Sprintf("Queries completed:    %d (100.00%%)", queries)) {
+		t.Fatalf("not every query was answered:\n%s", out)
+	}
+	c.settle()
+	t.Logf("spans:\n%slost: %v", c, c.lost())
+	c.stop()
+	for _, kind := range []string{"Client", "Server"} {
+		for key, want := range map[string]int{"A 3": queries / 4, "AAAA 0": queries / 4, "A 0": queries / 2, "": queries} {
+			if got := c.total(kind + " " + key); got != want {
+				t.Errorf("%s %s: %d spans, want %d", kind, key, got, want)
+			}
+		}
 	}
 }
