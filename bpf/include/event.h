@@ -107,6 +107,7 @@ struct hs_data {
 	__u64 pos;       /* offset of the first byte in its direction's stream */
 	__u64 other;     /* offset that the other direction was at */
 	__u64 goid;      /* goroutine; 0: not Go */
+	__u64 parent;    /* the goroutine that started it; 0: not known */
 	__u32 seq;       /* TCP sequence number of the first byte */
 	__u32 wire;      /* bytes moved */
 	__u32 captured;  /* bytes that follow */
@@ -117,7 +118,7 @@ struct hs_data {
 	__u8 role;       /* enum hs_role, as far as known by now */
 	__u16 flags;     /* enum hs_data_flag */
 };
-_Static_assert(sizeof(struct hs_data) == 48, "hs_data");
+_Static_assert(sizeof(struct hs_data) == 56, "hs_data");
 
 struct hs_peer {
 	__u8 addr[16];

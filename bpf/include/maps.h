@@ -54,8 +54,9 @@ struct {
 
 /* Where the goroutine is found in processes of Go. */
 struct hs_go {
-	__s32 g;    /* of the g pointer from the thread pointer */
-	__u32 goid; /* of goid in the g */
+	__s32 g;      /* of the g pointer from the thread pointer */
+	__u32 goid;   /* of goid in the g */
+	__u32 parent; /* of parentGoid in the g; 0: not known */
 };
 
 struct {

@@ -113,30 +113,32 @@ static __always_inline bool hs_call_bytes(struct task_struct *task, struct pt_re
 
 /* The goroutine that runs on this thread: Go keeps its g below the thread
  * pointer, and numbers it. */
-static __always_inline __u64 hs_goid(struct task_struct *task, struct hs_sock *s)
+static __always_inline void hs_goid(struct task_struct *task, struct hs_sock *s, struct hs_data *d)
 {
 #if defined(__TARGET_ARCH_x86)
 	__u32 tgid = HS_GET(task, tgid);
-	__u64 g = 0, id = 0;
+	__u64 g = 0;
 
 	if (s->tgid != tgid) {
 		struct hs_go *go = bpf_map_lookup_elem(&hs_gos, &tgid);
 		s->tgid = tgid;
 		s->go.g = go ? go->g : 0;
 		s->go.goid = go ? go->goid : 0;
+		s->go.parent = go ? go->parent : 0;
 	}
 	if (!s->go.goid)
-		return 0;
+		return;
 	if (bpf_probe_read_user(&g, 8, (void *)(HS_GET(task, thread.fsbase) + (__s64)s->go.g)) || !g ||
-	    bpf_probe_read_user(&id, 8, (void *)(g + s->go.goid))) {
+	    bpf_probe_read_user(&d->goid, 8, (void *)(g + s->go.goid)) ||
+	    (s->go.parent && bpf_probe_read_user(&d->parent, 8, (void *)(g + s->go.parent)))) {
+		d->goid = 0;
+		d->parent = 0;
 		hs_count(HS_ERR_GOID);
-		return 0;
 	}
-	return id;
 #else
 	(void)task;
 	(void)s;
-	return 0; /* arm64 keeps g in a register that the kernel's entry does not show us */
+	(void)d; /* arm64 keeps g in a register that the kernel's entry does not show us */
 #endif
 }
 
@@ -396,7 +398,7 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 		m.bytes.n = 0;
 	if (!m.bytes.n)
 		cap = 0;
-	m.data.goid = hs_goid(task, s);
+	hs_goid(task, s, &m.data);
 	m.data.role = s->role;
 	m.data.cap_seq = s->cap_seq;
 	w = s->lost[HS_DIR_SEND];

@@ -87,6 +87,8 @@ type Config struct {
 	// Recycle takes back exchanges that were kept. Nil: none is kept, and links
 	// that need to see what comes after are not made.
 	Recycle func(*session.Exchange)
+	// Golang tells which processes are of Go. May be nil.
+	Golang func(pid uint32) bool
 }
 
 // Stats counts what the tracker did. Any goroutine may read it.

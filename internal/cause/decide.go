@@ -59,14 +59,21 @@ func (t *Tracker) decide(r *record) {
 	t.cfg.Recycle(x)
 }
 
-// Trust in one-sided evidence: a process on which both sides of calls were
-// seen to agree this often, and to differ at most once in so many times.
+// Trust in what a thread did last and next: a process on which both sides of
+// calls were seen to agree this often, and to differ at most once in so many
+// times; once in trustMixed where messages of several requests were read at
+// once, which tells loops that act in the order they read.
 const (
 	trustAfter = 20
 	trustRatio = 1000
+	trustMixed = 50
 )
 
-func (p *proc) trusted() bool { return p.agree >= trustAfter && p.agree >= trustRatio*p.differ }
+// trust is how often both sides of calls agreed on who caused them, and how
+// often not.
+type trust struct{ agree, differ uint64 }
+
+func (t *trust) earned() bool { return t.agree >= trustAfter && t.agree >= trustRatio*t.differ }
 
 // judge settles the cause of r with what is known by now, or that there is none.
 func (t *Tracker) judge(r *record) {
@@ -76,10 +83,24 @@ func (t *Tracker) judge(r *record) {
 	if r.cause != nil {
 		return
 	}
-	p, a, b := r.proc, r.before, r.after
+	a, b := r.before, r.after
+	// Where a thread reads several messages before it acts, the last one it read
+	// says what it does next only in some programs (Node: each is acted on at
+	// once), and not in others (asyncio: in the order they were read). Which
+	// kind a process is shows in whether both sides agree.
+	p, w := r.proc, &r.proc.plain
+	if r.mixed {
+		w = &r.proc.mixed
+	}
+	// A process that batches disagrees where it mixes; what it does in between is
+	// then no better.
+	earned := w.earned() && p.mixed.differ*trustMixed <= p.mixed.agree+p.plain.agree
 	switch {
 	case a != nil && a == b:
-		p.agree++
+		w.agree++
+		if !earned {
+			break
+		}
 		r.settle(a, r.evidence, High)
 		// So the calls before it, each sent when the one before was answered, were
 		// for the same request.
@@ -88,13 +109,13 @@ func (t *Tracker) judge(r *record) {
 			t.decide(o)
 		}
 	case a != nil && b != nil:
-		p.differ++
+		w.differ++
 		t.stats.Ambiguous.Add(1)
-	case a != nil && r.evidence == SocketBirth:
+	case a != nil && r.evidence == SocketBirth && earned:
 		r.settle(a, SocketBirth, Medium)
-	case a != nil && !r.reused && p.trusted():
+	case a != nil && !r.reused && earned:
 		r.settle(a, SyscallTraceID, Medium)
-	case b != nil && p.trusted():
+	case b != nil && earned:
 		r.settle(b, SyscallTraceID, Medium)
 	}
 	if r.cause == nil {

@@ -30,6 +30,7 @@ type record struct {
 	confidence Confidence
 	before     *record // by what the thread did last before the request went out
 	reused     bool    // which was an answer on the same connection
+	mixed      bool    // the thread had read messages of several requests by then
 	prev       *record // the call that was answered then
 	after      *record // by what the thread did next after the answer came in
 	alone      bool    // the only inbound exchange open when it began
@@ -52,26 +53,39 @@ type task struct {
 	last       *record
 	lastAnswer bool
 	lastTime   int64
-	flight     int // outbound exchanges that it began and that are not answered
+	// mixed: it read messages of several requests before it did anything about
+	// them, as loops do that collect what is ready first. What it does next may
+	// be about any of them. acted: it did something since it last read.
+	mixed, acted bool
+	of           *record // what it read last is about, as far as was known then
+	flight       int     // outbound exchanges that it began and that are not answered
 	// loops: it was seen to do something else while a call of its own was under
 	// way, as event loops do. What it did last then says less.
 	loops bool
 	// handed are outbound exchanges of requests that another thread read.
 	handed  []*record
-	syscall uint64 // the syscall trace id in force
+	syscall uint64  // the syscall trace id in force
+	met     bool    // not for the first time
+	serves  *record // the inbound exchange that a goroutine was started for
 	used    int64
+}
+
+// birth is what a connection was opened for.
+type birth struct {
+	in    *record
+	mixed bool
 }
 
 // proc is a process.
 type proc struct {
-	open   []*record // inbound exchanges not over, oldest first
-	began  uint64
-	held   int
-	agree  uint64 // links on which both sides of the exchange agree
-	differ uint64 // and on which they do not
+	golang       bool
+	open         []*record // inbound exchanges not over, oldest first
+	began        uint64
+	held         int
+	plain, mixed trust
 	// births are the inbound exchanges that connections were opened for, until
 	// their first use.
-	births map[uint64]*record // by the socket's id
+	births map[uint64]birth // by the socket's id
 	// wanted are outbound exchanges by their X-Request-ID, where no inbound one
 	// brought it.
 	wanted map[uint64]*record
@@ -107,23 +121,28 @@ func (t *Tracker) taskOf(ctx *stream.Ctx, now int64) *task {
 		k.id = ctx.Goid | 1<<63
 	}
 	if t.lastTask != nil && t.lastKey == k {
-		t.lastTask.used = now
+		t.lastTask.used, t.lastTask.met = now, true
 		return t.lastTask
 	}
 	a := t.tasks[k]
-	if a == nil {
+	if a != nil {
+		a.met = true
+	} else {
 		if len(t.tasks) >= maxTasks {
 			t.forgetTasks(now)
 		}
 		p := t.procs[ctx.Pid]
 		if p == nil {
-			p = &proc{births: map[uint64]*record{}, wanted: map[uint64]*record{}}
+			p = &proc{births: map[uint64]birth{}, wanted: map[uint64]*record{}, golang: t.cfg.Golang != nil && t.cfg.Golang(ctx.Pid)}
 			t.procs[ctx.Pid] = p
 		}
 		a = &task{proc: p}
 		t.tasks[k] = a
 	}
 	a.used = now
+	if ctx.Goid != 0 {
+		a.proc.golang = true
+	}
 	t.lastKey, t.lastTask = k, a
 	return a
 }
@@ -189,10 +208,45 @@ func (t *Tracker) inbound(r *record, a *task, x *session.Exchange) {
 	}
 	p.open = append(p.open, r)
 	a.open = append(a.open, r)
-	a.last, a.lastAnswer, a.lastTime = r, false, r.start
+	a.reads(r, false, r.start)
 	t.sequence++
 	a.syscall = t.sequence
 	x.Req.Ctx.SyscallTraceID = a.syscall
+}
+
+// reads notes a message that the task read.
+func (a *task) reads(r *record, answer bool, now int64) {
+	of := r
+	if answer {
+		if in := r.inboundCause(); in != nil {
+			of = in
+		}
+	}
+	switch {
+	case a.acted:
+		a.mixed, a.acted = false, false
+	case a.of != nil && a.of != of:
+		a.mixed = true
+	}
+	a.of = of
+	a.last, a.lastAnswer, a.lastTime = r, answer, now
+}
+
+// before is what the task did last tells of what it does now: the inbound
+// exchange that the message belongs to that it has just read, and the outbound
+// one that this answered, if it did.
+func (a *task) before(now int64) (in, call *record) {
+	if a.last == nil || now-a.lastTime > tight {
+		return nil, nil
+	}
+	in = a.last
+	if a.lastAnswer {
+		call, in = in, in.inboundCause()
+	}
+	if in == nil || in.over {
+		return nil, nil
+	}
+	return in, call
 }
 
 func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
@@ -214,33 +268,26 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 	}
 	open := len(p.open)
 	r.alone = open == 1
-	if x.Req.Ctx.Goid != 0 {
-		if len(a.open) == 1 {
-			r.settle(a.open[0], SameGoroutine, Exact)
+	switch {
+	case p.golang:
+		// Threads say nothing of goroutines.
+		if in, f := t.ofGoroutine(a, x); in != nil {
+			r.settle(in, SameGoroutine, f)
 			return
 		}
-	} else if !a.loops && len(a.open) == 1 {
+	case !a.loops && len(a.open) == 1:
 		r.settle(a.open[0], SameThread, High)
 		return
-	}
-	if b := p.births[r.conn.ID]; b != nil {
-		delete(p.births, r.conn.ID)
-		if !b.over {
-			r.before, r.evidence = b, SocketBirth
+	default:
+		if b := p.births[r.conn.ID]; b.in != nil && !b.in.over {
+			r.before, r.mixed, r.evidence = b.in, b.mixed, SocketBirth
+		} else if r.before, r.prev = a.before(r.start); r.before != nil {
+			r.evidence, r.mixed = SyscallTraceID, a.mixed
+			r.reused = r.prev != nil && r.prev.conn == r.conn
 		}
 	}
-	if r.before == nil && a.last != nil && r.start-a.lastTime <= tight {
-		in := a.last
-		if a.lastAnswer {
-			r.reused, r.prev = in.conn == r.conn, in
-			in = in.inboundCause()
-		}
-		if in != nil && !in.over {
-			r.before, r.evidence = in, SyscallTraceID
-		} else {
-			r.prev = nil
-		}
-	}
+	delete(p.births, r.conn.ID)
+	a.acted = true
 	if r.request != 0 && len(p.wanted) < maxHeld {
 		p.wanted[r.request] = r
 	}
@@ -252,7 +299,7 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		// Nobody asked the process for anything: it acts by itself.
 	case r.alone:
 		r.settle(p.open[0], SoleOpen, Low)
-	case r.before == nil && !a.loops && x.Req.Ctx.Goid == 0 && len(a.open) == 0:
+	case r.before == nil && !a.loops && !p.golang && len(a.open) == 0:
 		r.handed = true
 		if len(a.handed) < maxHeld {
 			a.handed = append(a.handed, r)
@@ -323,7 +370,7 @@ func (t *Tracker) Answered(x *session.Exchange) {
 		t.sequence++
 		a.syscall = t.sequence
 		x.Resp.Ctx.SyscallTraceID = a.syscall
-		a.last, a.lastAnswer, a.lastTime = r, true, now
+		a.reads(r, true, now)
 		return
 	}
 	x.Resp.Ctx.SyscallTraceID = a.syscall
@@ -335,12 +382,13 @@ func (t *Tracker) Answered(x *session.Exchange) {
 			t.decide(o)
 		}
 	}
-	if a.lastAnswer && now-a.lastTime <= tight {
+	if a.lastAnswer && !r.proc.golang && now-a.lastTime <= tight {
 		if o := a.last; o.began > r.began && o.after == nil && o.cause == nil && !o.handed {
-			o.after = r
+			o.after, o.mixed = r, o.mixed || a.mixed
 			t.decide(o)
 		}
 	}
+	a.acted = true
 	if len(a.handed) == 0 {
 		return
 	}
@@ -363,21 +411,47 @@ func (t *Tracker) Connecting(sock uint64, ctx *stream.Ctx, now int64) {
 	if p == nil || len(p.open) == 0 {
 		return // nobody asked it for anything
 	}
-	a := t.taskOf(ctx, now)
-	var in *record
-	switch {
-	case len(a.open) == 1 && !a.loops:
-		in = a.open[0]
-	case a.last != nil && now-a.lastTime <= tight:
-		if in = a.last; a.lastAnswer {
-			in = in.inboundCause()
-		}
+	if p.golang {
+		return // the thread says nothing, and the goroutine is one that dials
 	}
-	if in == nil || in.over {
+	a := t.taskOf(ctx, now)
+	var b birth
+	if len(a.open) == 1 && !a.loops {
+		b.in = a.open[0]
+	} else {
+		b.in, _ = a.before(now)
+		b.mixed = a.mixed
+	}
+	a.acted = true
+	if b.in == nil || b.in.over {
 		return
 	}
 	if len(p.births) >= maxOpen {
 		clear(p.births)
 	}
-	p.births[sock] = in
+	p.births[sock] = b
+}
+
+// ofGoroutine is the inbound exchange that the goroutine of x serves, or that
+// the one serves which started it for this.
+func (t *Tracker) ofGoroutine(a *task, x *session.Exchange) (*record, Confidence) {
+	if x.Req.Ctx.Goid == 0 {
+		return nil, NoConfidence
+	}
+	if len(a.open) == 1 {
+		return a.open[0], Exact
+	}
+	if a.serves != nil && !a.serves.over {
+		return a.serves, High
+	}
+	// A goroutine that is met for the first time was started for what it does:
+	// one that serves a connection would have been met before.
+	if a.met || x.Req.Ctx.ParentGoid == 0 {
+		return nil, NoConfidence
+	}
+	if up := t.tasks[taskKey{pid: x.Req.Ctx.Pid, id: x.Req.Ctx.ParentGoid | 1<<63}]; up != nil && len(up.open) == 1 {
+		a.serves = up.open[0]
+		return a.serves, High
+	}
+	return nil, NoConfidence
 }

@@ -237,7 +237,7 @@ func TestTraceBegunInside(t *testing.T) {
 }
 
 func TestSocketBirth(t *testing.T) {
-	w := newWorld()
+	w := loop(3, 60, 4, 1, 100) // it has shown what it is
 	a := w.begin(w.conn(true), ctx(1, 0), nil, ids{})
 	ca := w.conn(false)
 	me := ctx(1, 0)

@@ -121,9 +121,10 @@ func (e *Event) data(b, payload []byte) error {
 	le := binary.LittleEndian
 	d := &e.Data
 	d.Pos, d.Other, d.Goid = le.Uint64(b), le.Uint64(b[8:]), le.Uint64(b[16:])
-	d.Seq, d.Wire, d.Captured, d.CapSeq = le.Uint32(b[24:]), le.Uint32(b[28:]), le.Uint32(b[32:]), le.Uint32(b[36:])
-	d.LostSend, d.LostRecv = le.Uint16(b[40:]), le.Uint16(b[42:])
-	d.Dir, d.Role, d.Flags = Dir(b[44]&1), Role(b[45]), DataFlags(le.Uint16(b[46:]))
+	d.Parent = le.Uint64(b[24:])
+	d.Seq, d.Wire, d.Captured, d.CapSeq = le.Uint32(b[32:]), le.Uint32(b[36:]), le.Uint32(b[40:]), le.Uint32(b[44:])
+	d.LostSend, d.LostRecv = le.Uint16(b[48:]), le.Uint16(b[50:])
+	d.Dir, d.Role, d.Flags = Dir(b[52]&1), Role(b[53]), DataFlags(le.Uint16(b[54:]))
 	if d.Role >= roles {
 		d.Role = RoleUnknown
 	}

@@ -60,6 +60,7 @@ func (e *Event) appendData(b []byte) []byte {
 	b = le.AppendUint64(b, d.Pos)
 	b = le.AppendUint64(b, d.Other)
 	b = le.AppendUint64(b, d.Goid)
+	b = le.AppendUint64(b, d.Parent)
 	b = le.AppendUint32(b, d.Seq)
 	b = le.AppendUint32(b, d.Wire)
 	b = le.AppendUint32(b, uint32(len(e.Payload)))

@@ -145,6 +145,7 @@ type Data struct {
 	Pos      uint64 // offset of the first byte in its direction's stream
 	Other    uint64 // offset that the other direction was at
 	Goid     uint64 // goroutine; 0: not Go
+	Parent   uint64 // the goroutine that started it; 0: not known
 	Seq      uint32 // TCP sequence number of the first byte
 	Wire     uint32 // bytes moved
 	Captured uint32 // len(Event.Payload)

@@ -30,10 +30,12 @@ type gos struct {
 type inode struct{ dev, ino uint64 }
 
 // goOffsets is struct hs_go: where g lies from the thread pointer, where goid
-// lies in g. A zero Goid: not of Go.
+// and that of its parent lie in g. A zero Goid: not of Go. A zero Parent: not
+// known.
 type goOffsets struct {
-	G    int32
-	Goid uint32
+	G      int32
+	Goid   uint32
+	Parent uint32
 }
 
 // Limits: executables remembered, processes waiting to be looked at (the rest
@@ -141,8 +143,8 @@ func goOffsetsOf(path string) (goOffsets, error) {
 		return goOffsets{}, fmt.Errorf("%s: goroutines are read on x86-64 only", path)
 	}
 	o := goOffsets{G: gOffset(f)}
-	if o.Goid = goidFromDWARF(f); o.Goid == 0 {
-		o.Goid = goidByVersion(bi.GoVersion)
+	if o.Goid, o.Parent = goidFromDWARF(f); o.Goid == 0 {
+		o.Goid, o.Parent = goidByVersion(bi.GoVersion)
 	}
 	if o.Goid == 0 {
 		return goOffsets{}, fmt.Errorf("%s: goid's place in %s is unknown", path, bi.GoVersion)
@@ -171,16 +173,16 @@ func gOffset(f *elf.File) int32 {
 	return -8
 }
 
-func goidFromDWARF(f *elf.File) uint32 {
+func goidFromDWARF(f *elf.File) (goid, parent uint32) {
 	d, err := f.DWARF()
 	if err != nil {
-		return 0
+		return goid, parent
 	}
 	r := d.Reader()
 	for {
 		e, err := r.Next()
 		if err != nil || e == nil {
-			return 0
+			return goid, parent
 		}
 		switch {
 		case e.Tag == dwarf.TagCompileUnit:
@@ -195,11 +197,14 @@ func goidFromDWARF(f *elf.File) uint32 {
 			for {
 				m, err := r.Next()
 				if err != nil || m == nil || m.Tag == 0 {
-					return 0
+					return goid, parent
 				}
-				if name, _ := m.Val(dwarf.AttrName).(string); name == "goid" {
-					at, _ := m.Val(dwarf.AttrDataMemberLoc).(int64)
-					return uint32(at)
+				at, _ := m.Val(dwarf.AttrDataMemberLoc).(int64)
+				switch name, _ := m.Val(dwarf.AttrName).(string); name {
+				case "goid":
+					goid = uint32(at)
+				case "parentGoid": // since go1.21
+					parent = uint32(at)
 				}
 			}
 		case e.Children && e.Tag != dwarf.TagCompileUnit:
@@ -210,12 +215,12 @@ func goidFromDWARF(f *elf.File) uint32 {
 
 // goidByVersion is for executables without DWARF. From runtime/runtime2.go of
 // the releases on amd64: go1.23 to go1.25 have one more word (syscallbp) before
-// it, go1.26 has lost one.
-func goidByVersion(v string) uint32 {
+// it, go1.26 has lost one. Where parentGoid is was looked up for go1.26 only.
+func goidByVersion(v string) (goid, parent uint32) {
 	v, _, _ = strings.Cut(strings.TrimPrefix(v, "go"), " ")
 	p := strings.SplitN(v, ".", 3)
 	if len(p) < 2 || p[0] != "1" {
-		return 0
+		return 0, 0
 	}
 	digits := p[1]
 	for i, c := range digits {
@@ -227,13 +232,13 @@ func goidByVersion(v string) uint32 {
 	minor, err := strconv.Atoi(digits)
 	switch {
 	case err != nil:
-		return 0
+		return 0, 0
 	case minor >= 12 && minor <= 22:
-		return 152
+		return 152, 0
 	case minor >= 23 && minor <= 25:
-		return 160
+		return 160, 0
 	case minor == 26:
-		return 152
+		return 152, 280
 	}
-	return 0
+	return 0, 0
 }

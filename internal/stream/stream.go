@@ -122,6 +122,8 @@ func (c *Conn) ClientDir() (d Dir, ok bool) {
 type Ctx struct {
 	Pid, Tid uint32
 	Goid     uint64 // goroutine, 0 = not Go
+	// ParentGoid is the goroutine that started it, 0 = unknown.
+	ParentGoid uint64
 	// Stamp numbers the calls of one process shard in kernel order.
 	Stamp uint64
 	// SyscallTraceID links adjacent calls of one thread; 0 = none.

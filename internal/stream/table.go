@@ -234,7 +234,7 @@ func (t *Table) data(e *event.Event) {
 func (t *Table) fill(c *Chunk, e *event.Event, conn *Conn) {
 	d := &e.Data
 	*c = Chunk{Conn: conn, Dir: Dir(d.Dir), Wire: d.Wire, Time: t.Unix(e.Time), B: e.Payload,
-		Ctx: Ctx{Pid: e.Pid, Tid: e.Tid, Goid: d.Goid, CapSeq: d.CapSeq}}
+		Ctx: Ctx{Pid: e.Pid, Tid: e.Tid, Goid: d.Goid, ParentGoid: d.Parent, CapSeq: d.CapSeq}}
 }
 
 func (t *Table) unknown(sock uint64) {

@@ -52,7 +52,8 @@ func newShard(c shardConfig) *shard {
 	}
 	c.span.Process = s.who.Process
 	s.builder = span.New(c.span, c.emit)
-	s.tracker = cause.New(cause.Config{Host: c.span.Host.ID, Recycle: func(x *session.Exchange) { s.engine.Recycle(x) }}, s.builder.Put)
+	s.tracker = cause.New(cause.Config{Host: c.span.Host.ID, Recycle: func(x *session.Exchange) { s.engine.Recycle(x) },
+		Golang: func(pid uint32) bool { p := s.who.Process(pid); return p != nil && p.Runtime == "go" }}, s.builder.Put)
 	c.session.Began, c.session.Answered = s.tracker.Began, s.tracker.Answered
 	if len(s.ports) > 0 {
 		c.session.Unparsed = s.unparsed

@@ -56,7 +56,7 @@ func Nginx(dir string, workers int, more ...string) (*Server, error) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	return serve(port, "nginx", "-p", dir, "-c", conf, "-e", "stderr")
+	return Serve(port, "nginx", "-p", dir, "-c", conf, "-e", "stderr")
 }
 
 // Redis starts a Redis that stores nothing on disk.
@@ -65,11 +65,12 @@ func Redis(dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serve(port, "redis-server", "--port", fmt.Sprint(port), "--bind", "127.0.0.1",
+	return Serve(port, "redis-server", "--port", fmt.Sprint(port), "--bind", "127.0.0.1",
 		"--save", "", "--appendonly", "no", "--dir", dir, "--daemonize", "no", "--loglevel", "warning")
 }
 
-func serve(port int, name string, args ...string) (*Server, error) {
+// Serve starts a server and waits until it listens on port of loopback.
+func Serve(port int, name string, args ...string) (*Server, error) {
 	p, err := Start(name, args...)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,323 @@
+// Package causality measures which calls the receiver hangs on the right
+// request, without any header: real servers of several kinds are driven by a
+// load whose requests carry nonces through all their calls, in a place that the
+// tracker does not look at, and the links are compared with the nonces.
+package causality
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/hopscope/hopscope/internal/semconv"
+	"github.com/hopscope/hopscope/test/rig"
+)
+
+// requestsEnv is how many requests each case gets at each concurrency.
+const requestsEnv = "HOPSCOPE_CAUSALITY_REQUESTS"
+
+const defaultRequests = 400
+
+// minPrecision is what every case must reach at every concurrency.
+const minPrecision = 0.999
+
+// server is one way to serve requests and make calls.
+type server struct {
+	name  string
+	needs []string
+	// start runs it on port; it calls backend and redis.
+	start func(dir string, port, backend, redis int) (*rig.Server, error)
+	// close: one request a connection.
+	close bool
+	// recall wanted at concurrency 64; at 1 it is 1. 0: none is.
+	recall float64
+}
+
+func python(file string, more ...string) func(string, int, int, int) (*rig.Server, error) {
+	return func(_ string, port, backend, redis int) (*rig.Server, error) {
+		args := append([]string{filepath.Join("servers", file), fmt.Sprint(port), fmt.Sprint(backend), fmt.Sprint(redis)}, more...)
+		return rig.Serve(port, "/usr/bin/python3", args...)
+	}
+}
+
+func nginx(keepalive string) func(string, int, int, int) (*rig.Server, error) {
+	return func(dir string, port, backend, _ int) (*rig.Server, error) {
+		conf := filepath.Join(dir, "proxy.conf")
+		text := fmt.Sprintf(`worker_processes 1; daemon off; pid %[1]s/proxy.pid; error_log stderr;
+events { worker_connections 2048; }
+http { access_log off; keepalive_requests 1000000;
+  client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+  upstream up { server 127.0.0.1:%[3]d; %[4]s }
+  server { listen 127.0.0.1:%[2]d; location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; } } }
+`, dir, port, backend, keepalive)
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		return rig.Serve(port, "nginx", "-p", dir, "-c", conf, "-e", "stderr")
+	}
+}
+
+func haproxy(dir string, port, backend, _ int) (*rig.Server, error) {
+	conf := filepath.Join(dir, "haproxy.cfg")
+	text := fmt.Sprintf("global\n maxconn 4096\n nbthread 1\ndefaults\n mode http\n timeout client 20s\n timeout server 20s\n timeout connect 5s\nlisten l\n bind 127.0.0.1:%d\n server s 127.0.0.1:%d\n", port, backend)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	return rig.Serve(port, "haproxy", "-db", "-f", conf)
+}
+
+func goServer(_ string, port, backend, redis int) (*rig.Server, error) {
+	return rig.Serve(port, goapp, "server", fmt.Sprint(port), fmt.Sprint(backend), fmt.Sprint(redis))
+}
+
+func node(_ string, port, backend, _ int) (*rig.Server, error) {
+	return rig.Serve(port, "node", filepath.Join("servers", "app.js"), fmt.Sprint(port), fmt.Sprint(backend))
+}
+
+// goapp is the path of the built Go servers.
+var goapp string
+
+var servers = []server{
+	{name: "threads, blocking (Python)", needs: []string{"/usr/bin/python3"}, start: python("threads.py"), recall: 0.99},
+	{name: "pre-fork (Python)", needs: []string{"/usr/bin/python3"}, start: python("prefork.py"), close: true, recall: 0.99},
+	{name: "pool behind a queue (Python)", needs: []string{"/usr/bin/python3"}, start: python("pool.py")},
+	{name: "asyncio, 100 connections", needs: []string{"/usr/bin/python3"}, start: python("aio.py", "100")},
+	{name: "asyncio, 4 connections", needs: []string{"/usr/bin/python3"}, start: python("aio.py", "4")},
+	{name: "Node, parallel calls", needs: []string{"node"}, start: node},
+	{name: "nginx, upstream keep-alive", needs: []string{"nginx"}, start: nginx("keepalive 256;"), recall: 0.95},
+	{name: "nginx, new connections", needs: []string{"nginx"}, start: nginx(""), recall: 0.95},
+	{name: "HAProxy", needs: []string{"haproxy"}, start: haproxy},
+	{name: "Go net/http", start: goServer},
+}
+
+func TestCausality(t *testing.T) {
+	bin, err := rig.Binary()
+	if err != nil {
+		t.Skip(err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("not root: the collector could not load BPF programs")
+	}
+	if err := rig.Missing("redis-server"); err != nil {
+		t.Skip(err)
+	}
+	goapp = filepath.Join(t.TempDir(), "goapp")
+	if out, err := exec.Command("go", "build", "-o", goapp, "./servers/goapp").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	requests := defaultRequests
+	if s := os.Getenv(requestsEnv); s != "" {
+		if requests, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	redis, err := rig.Redis(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer redis.Kill()
+	backPort := port(t)
+	backend, err := rig.Serve(backPort, goapp, "backend", fmt.Sprint(backPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Kill()
+	var table bytes.Buffer
+	fmt.Fprintf(&table, "%-30s %4s %7s %9s %9s\n", "server", "conc", "calls", "recall", "precision")
+	for _, s := range servers {
+		t.Run(s.name, func(t *testing.T) {
+			if err := rig.Missing(s.needs...); err != nil {
+				t.Skip(err)
+			}
+			for _, c := range []int{1, 8, 64} {
+				n := requests
+				if c == 1 {
+					n /= 2
+				}
+				r := measure(t, bin, s, backend.Port, redis.Port, c, n)
+				fmt.Fprintf(&table, "%-30s %4d %7d %9.4f %9.4f\n", s.name, c, r.calls, r.recall(), r.precision())
+				if r.precision() < minPrecision {
+					t.Errorf("at %d: %d of %d links are wrong", c, r.wrong, r.right+r.wrong)
+				}
+				if want := s.recall; c == 1 && r.recall() < 1 || c == 64 && r.recall() < want {
+					t.Errorf("at %d: recall %.4f, %d of %d calls linked", c, r.recall(), r.right, r.calls)
+				}
+			}
+		})
+	}
+	t.Logf("links against nonces\n%s", table.String())
+}
+
+func port(t *testing.T) int {
+	p, err := rig.Port()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+type result struct {
+	calls, right, wrong int
+	evidence            map[string]int
+}
+
+func (r result) recall() float64 { return float64(r.right) / float64(max(1, r.calls)) }
+
+func (r result) precision() float64 {
+	if r.right+r.wrong == 0 {
+		return math.NaN()
+	}
+	return float64(r.right) / float64(r.right+r.wrong)
+}
+
+const config = `
+receivers:
+  ebpf:
+    keep_literals: true
+    sockets:
+      include: {ports: [%d, %d, %d]}
+exporters:
+  file: {path: %q, flush_interval: 50ms}
+service:
+  pipelines:
+    traces: {receivers: [ebpf], exporters: [file]}
+`
+
+// measure runs one server under a load and scores the links of its calls.
+func measure(t *testing.T, bin string, s server, backend, redis, concurrency, requests int) result {
+	dir := t.TempDir()
+	front := port(t)
+	srv, err := s.start(dir, front, backend, redis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Kill()
+	out := filepath.Join(dir, "spans.json")
+	c, err := rig.StartCollector(bin, dir, fmt.Sprintf(config, front, backend, redis, out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the collector learns of a process it has learned by now.
+	load(t, srv.URL("/warm/w"), concurrency, 2*concurrency, s.close)
+	time.Sleep(500 * time.Millisecond)
+	load(t, srv.URL("/in/"), concurrency, requests, s.close)
+	time.Sleep(300 * time.Millisecond) // answers on their way to the collector
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	r := score(t, out, front, map[int64]bool{int64(backend): true, int64(redis): true})
+	if r.calls < requests {
+		t.Errorf("at %d: %d calls seen of %d requests", concurrency, r.calls, requests)
+	}
+	t.Logf("%d at once: %d calls, right %d, wrong %d, evidence %v", concurrency, r.calls, r.right, r.wrong, r.evidence)
+	return r
+}
+
+// load sends requests with nonces, so many at once, and checks the answers.
+func load(t *testing.T, url string, concurrency, requests int, oneShot bool) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: concurrency, DisableKeepAlives: oneShot}, Timeout: 30 * time.Second}
+	defer client.CloseIdleConnections()
+	next := make(chan int)
+	var wait sync.WaitGroup
+	for range concurrency {
+		wait.Go(func() {
+			for i := range next {
+				nonce := fmt.Sprintf("n%dx", i)
+				resp, err := client.Get(url + nonce)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				b, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if !bytes.Contains(b, []byte(nonce)) {
+					t.Errorf("%s answered %q", nonce, b)
+				}
+			}
+		})
+	}
+	for i := range requests {
+		next <- i
+	}
+	close(next)
+	wait.Wait()
+}
+
+// nonces leaves out those of warming up, which begin with w.
+var nonces = regexp.MustCompile(`\bn\d+x`)
+
+// score compares each call's parent with the request of the same nonce.
+func score(t *testing.T, path string, front int, upstream map[int64]bool) result {
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	type call struct {
+		nonce, evidence string
+		parent          pcommon.SpanID
+	}
+	var calls []call
+	requests := map[pcommon.SpanID]string{}
+	for r := bufio.NewReaderSize(f, 1<<20); ; {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			break
+		}
+		td, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rs := range td.ResourceSpans().All() {
+			for _, ss := range rs.ScopeSpans().All() {
+				for _, s := range ss.Spans().All() {
+					str := func(k string) string {
+						if v, ok := s.Attributes().Get(k); ok {
+							return v.AsString()
+						}
+						return ""
+					}
+					nonce := nonces.FindString(str("url.path") + " " + str("db.query.text"))
+					server, ok := s.Attributes().Get(semconv.ServerPort)
+					if !ok {
+						continue
+					}
+					switch point := str(semconv.CapturePoint); {
+					case nonce == "":
+					case point == "s-p" && server.Int() == int64(front):
+						requests[s.SpanID()] = nonce
+					case point == "c-p" && upstream[server.Int()]:
+						calls = append(calls, call{nonce, str(semconv.LinkEvidence), s.ParentSpanID()})
+					}
+				}
+			}
+		}
+	}
+	res := result{calls: len(calls), evidence: map[string]int{}}
+	for _, c := range calls {
+		switch {
+		case c.parent.IsEmpty():
+		case requests[c.parent] == c.nonce:
+			res.right++
+			res.evidence[c.evidence]++
+		default:
+			res.wrong++
+			res.evidence["wrong by "+c.evidence]++
+		}
+	}
+	return res
+}
