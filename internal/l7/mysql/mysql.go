@@ -158,7 +158,8 @@ func (p *parser) Find(side l7.Side, b []byte) int {
 		return 0
 	}
 	if side == l7.Client {
-		if b[3] == 0 && knownCommand(b) {
+		greeted := p.sane && !p.auth && len(b) < headerLen+32 && packetLen(b) >= 32
+		if b[3] == 0 && knownCommand(b) || b[3] <= 2 && (login(b) || greeted && b[3] > 0) {
 			return 0
 		}
 		return -1
