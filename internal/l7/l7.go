@@ -246,8 +246,14 @@ type Message struct {
 	// nothing: where that was given up (a time-out), it opens no exchange.
 	Continues bool
 	// Timed: when the body begins is of interest: an event stream.
-	Timed  bool
-	Stream uint64 // pairs answer and request when the Protocol says ByStream
+	Timed bool
+	// Stream pairs answer and request when the Protocol says ByStream. InOrder, an
+	// answer is only that of a request with the same Stream.
+	Stream uint64
+	// Silent: a request of an InOrder protocol that is answered only sometimes
+	// (a quiet get that finds nothing). The answer to a later one says that it is
+	// over, unanswered, as is its right.
+	Silent bool
 	// Through, behind Stream: the answer is also that of every other request that
 	// is open from Stream to Through (one acknowledgement of many messages).
 	Through uint64

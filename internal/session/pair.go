@@ -202,16 +202,35 @@ func (e *Engine) response(s *session, h *half, at mark, m *l7.Message) *pending 
 	if h.open != nil && h.more {
 		return h.open
 	}
+	e.silent(s, m.Stream)
 	if s.head == len(s.fifo) || (s.unsure && s.sure == 0) {
 		s.st.Orphans.Add(1)
 		return nil
 	}
-	if p := s.fifo[s.head]; p.hasOther && at.pos < p.other {
-		// Sent before the client asked: it answers something unseen.
+	if p := s.fifo[s.head]; p.Req.Msg.Stream != m.Stream || p.hasOther && at.pos < p.other {
+		// Another's, or sent before the client asked: it answers something unseen.
 		s.st.Orphans.Add(1)
 		return nil
 	}
 	return s.pop()
+}
+
+// silent ends the requests that needed no answer, in front of the one that an
+// answer with this Stream may be for. If there is none, nothing is over.
+func (e *Engine) silent(s *session, stream uint64) {
+	k := s.head
+	for k < len(s.fifo) && s.fifo[k].Req.Msg.Silent && s.fifo[k].Req.Msg.Stream != stream {
+		k++
+	}
+	if k == len(s.fifo) || s.fifo[k].Req.Msg.Stream != stream {
+		return
+	}
+	for s.head < k {
+		p := s.pop()
+		e.forget(s, p)
+		e.report(s, p, Complete)
+		e.release(p)
+	}
 }
 
 func (s *session) push(p *pending) {
@@ -379,7 +398,7 @@ func (e *Engine) report(s *session, p *pending, why Incomplete) {
 	if p.reported {
 		return
 	}
-	if p.Req.Msg.NoReply && why == Truncated {
+	if p.Req.Msg.NoReply && why == Truncated || p.Req.Msg.Silent && !p.Resp.Seen {
 		why = Complete
 	}
 	p.reported = true

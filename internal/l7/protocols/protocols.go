@@ -9,6 +9,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/http2"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
+	"github.com/hopscope/hopscope/internal/l7/memcached"
 	"github.com/hopscope/hopscope/internal/l7/mongodb"
 	"github.com/hopscope/hopscope/internal/l7/mqtt"
 	"github.com/hopscope/hopscope/internal/l7/nats"
@@ -34,5 +35,6 @@ func All() []*l7.Protocol {
 		kafka.Protocol,
 		mongodb.Protocol,
 		postgresql.Protocol,
+		memcached.Protocol,
 	}
 }
