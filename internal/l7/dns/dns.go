@@ -137,7 +137,7 @@ func (p *parser) message(side l7.Side, b []byte, m *l7.Message) error {
 	if ok {
 		p.ask(b, &q, flags, m)
 		// Resolvers ask for recursion; who asks everybody has no flags at all.
-		if flags == 0 && !response && (id == 0 || local(b, &q)) {
+		if flags == 0 && p.framing == datagrams && (id == 0 || local(b, &q)) {
 			m.As, m.Type = multicast, l7.TypeOneWay
 			m.Session = ""
 			return nil
