@@ -9,6 +9,7 @@
 
 #define HS_IOVS 8        /* pieces looked at: nginx and Go use up to 4 */
 #define HS_MMSGHDR 64    /* sizeof(struct mmsghdr), 64 bit */
+#define HS_MMSG_LEN 56   /* offset of its msg_len */
 
 struct hs_iov {
 	__u64 base;
@@ -67,28 +68,42 @@ static __always_inline __u64 hs_bytes_total(const struct hs_bytes *b)
 	return sum;
 }
 
+/* Not static: the verifier looks at it once and then takes its result for any
+ * number, which spares it every combination of cases. */
+__noinline __u32 hs_least(__u64 a, __u64 b)
+{
+	return a < b ? a : b;
+}
+
+/* What has to be reserved for want bytes of b: pieces are put together with
+ * room for one more of any size, since the verifier can't relate a piece's
+ * place to its length. */
+static __always_inline __u32 hs_bytes_need(const struct hs_bytes *b, __u32 want)
+{
+	return b->n > 1 ? 2 * want + 2 : want;
+}
+
 /* Copy the first want bytes of b to dst, which has room bytes: a power of two,
- * at least want, and twice want if b has several pieces. Returns how many were
- * copied: a prefix of what was wanted. */
+ * at least hs_bytes_need. Returns how many were copied: a prefix. */
 static __always_inline __u32 hs_bytes_copy(__u8 *dst, __u32 room, const struct hs_bytes *b, __u32 want)
 {
-	__u32 half = room / 2, done = 0, i, len;
+	__u32 mask = room / 2 - 1, done = 0, i, len;
 
 	if (b->n == 1) {
-		len = b->v[0].len < want ? b->v[0].len : want;
+		len = hs_least(b->v[0].len, want);
 		if (len > room)
 			return 0;
 		return HS_READ_USER(dst, len, b->v[0].base) ? 0 : len;
 	}
 	for (i = 0; i < HS_IOVS; i++) {
-		if (i >= b->n || done >= want || done >= half)
+		if (i >= b->n)
 			break;
-		len = b->v[i].len < want - done ? b->v[i].len : want - done;
-		if (len > half)
-			len = half;
-		if (len && HS_READ_USER(dst + done, len, b->v[i].base))
+		len = hs_least(b->v[i].len, want - done) & mask;
+		if (HS_READ_USER(dst + done, len, b->v[i].base))
 			break;
-		done += len;
+		done = (done + len) & mask;
+		if (done >= want)
+			break;
 	}
 	return done;
 }

@@ -22,7 +22,10 @@
 /* One call that moved bytes. */
 struct hs_move {
 	struct hs_data data;
-	struct hs_bytes bytes; /* where they lie; not zeroed but for n and name */
+	__u64 now;
+	__u32 pid;
+	__u32 tid;
+	struct hs_bytes bytes; /* where they lie */
 };
 
 struct hs_data_record {
@@ -63,7 +66,7 @@ static __always_inline bool hs_call_bytes(struct task_struct *task, struct pt_re
 	case HS_NR_SENDTO:
 	case HS_NR_RECVFROM:
 		hs_bytes_one(b, HS_ARG1(regs), HS_ARG2(regs));
-		if (nr == HS_NR_SENDTO)
+		if (nr == HS_NR_SENDTO || (HS_AFTER_CALL && nr == HS_NR_RECVFROM))
 			m->bytes.name = HS_ARG4(regs);
 		break;
 	case HS_NR_READV:
@@ -177,13 +180,13 @@ static __always_inline void hs_peer_of_name(struct hs_peer *p, __u64 name)
 	}
 }
 
-static __always_inline void hs_fill(struct hs_head *h, struct hs_data *d, struct task_struct *task, struct hs_sock *s,
-				    struct hs_move *m, __u64 now, __u32 kind, __u32 size)
+static __always_inline void hs_fill(struct hs_head *h, struct hs_data *d, struct hs_sock *s, struct hs_move *m, __u32 kind,
+				    __u32 size)
 {
-	h->time = now;
+	h->time = m->now;
 	h->sock = s->cookie;
-	h->pid = HS_GET(task, tgid);
-	h->tid = HS_GET(task, pid);
+	h->pid = m->pid;
+	h->tid = m->tid;
 	h->size = size + m->data.captured;
 	h->cpu = bpf_get_smp_processor_id();
 	h->kind = kind;
@@ -200,13 +203,15 @@ static __always_inline void hs_fill(struct hs_head *h, struct hs_data *d, struct
 		r = bpf_ringbuf_reserve(&hs_events, sizeof(*r) + (size), 0);                   \
 	}
 
-static __always_inline bool hs_emit(struct task_struct *task, struct hs_sock *s, struct hs_move *m, __u64 now, __u32 cap)
+/* These two are not static: verified once, whatever they are called with. */
+__noinline int hs_emit(struct hs_sock *s, struct hs_move *m, __u32 cap)
 {
-	/* Several pieces are put together with room for one more of any size: the
-	 * verifier can't relate a piece's place to its length. */
-	__u32 need = m->bytes.n > 1 ? 2 * cap : cap, room = 0;
 	struct hs_data_record *r = 0;
+	__u32 need, room = 0;
 
+	if (!s || !m)
+		return 0;
+	need = hs_bytes_need(&m->bytes, cap);
 	HS_CLASS(128)
 	HS_CLASS(256)
 	HS_CLASS(512)
@@ -216,32 +221,35 @@ static __always_inline bool hs_emit(struct task_struct *task, struct hs_sock *s,
 	HS_CLASS(8192)
 	HS_CLASS(32768)
 	if (!r)
-		return false;
+		return 0;
 	m->data.captured = cap ? hs_bytes_copy(r->b, room, &m->bytes, cap) : 0;
 	if (!m->data.captured && cap)
 		m->data.flags |= HS_DATA_FAULT;
-	hs_fill(&r->head, &r->data, task, s, m, now, HS_KIND_DATA, sizeof(*r));
-	bpf_ringbuf_submit(r, hs_wakeup(now));
-	return true;
+	hs_fill(&r->head, &r->data, s, m, HS_KIND_DATA, sizeof(*r));
+	bpf_ringbuf_submit(r, hs_wakeup(m->now));
+	return 1;
 }
 
-static __noinline bool hs_emit_datagram(struct task_struct *task, struct hs_sock *s, struct hs_move *m, __u64 now, __u32 cap)
+__noinline int hs_emit_datagram(struct hs_sock *s, struct hs_move *m, __u32 cap)
 {
-	__u32 need = m->bytes.n > 1 ? 2 * cap : cap, room = 0;
 	struct hs_datagram_record *r = 0;
+	__u32 need, room = 0;
 
+	if (!s || !m)
+		return 0;
+	need = hs_bytes_need(&m->bytes, cap);
 	HS_CLASS(128)
 	HS_CLASS(512)
 	HS_CLASS(2048)
 	HS_CLASS(8192)
 	HS_CLASS(32768)
 	if (!r)
-		return false;
+		return 0;
 	__builtin_memset(&r->peer, 0, sizeof(r->peer));
 	if (!(s->flags & HS_OPEN_CONNECTED)) {
-		if (m->data.dir == HS_DIR_SEND)
+		if (HS_AFTER_CALL || m->data.dir == HS_DIR_SEND)
 			hs_peer_of_name(&r->peer, m->bytes.name);
-		else if (s->peer_known && s->peer_tid == (__u32)HS_GET(task, pid))
+		else if (s->peer_known && s->peer_tid == m->tid)
 			r->peer = s->peer;
 		s->peer_known = 0;
 		if (r->peer.family)
@@ -250,9 +258,9 @@ static __noinline bool hs_emit_datagram(struct task_struct *task, struct hs_sock
 	m->data.captured = cap ? hs_bytes_copy(r->b, room, &m->bytes, cap) : 0;
 	if (!m->data.captured && cap)
 		m->data.flags |= HS_DATA_FAULT;
-	hs_fill(&r->head, &r->data, task, s, m, now, HS_KIND_DATAGRAM, sizeof(*r));
-	bpf_ringbuf_submit(r, hs_wakeup(now));
-	return true;
+	hs_fill(&r->head, &r->data, s, m, HS_KIND_DATAGRAM, sizeof(*r));
+	bpf_ringbuf_submit(r, hs_wakeup(m->now));
+	return 1;
 }
 
 /* Tell bulk calls that were not told yet, as one. */
@@ -321,7 +329,7 @@ static __always_inline __u32 hs_budget(struct hs_sock *s, __u32 ret, __u32 dir)
 static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 ret, __u32 dir, bool truncated)
 {
 	struct task_struct *task = (struct task_struct *)hs_task();
-	struct hs_move m;
+	struct hs_move m = {};
 	__u64 now;
 	struct tcp_sock *tp;
 	__u32 cap, w, c;
@@ -339,9 +347,9 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	s->last = dir + 1;
 	s->cap_seq++;
 	now = bpf_ktime_get_ns();
-	m.bytes.n = 0;
-	m.bytes.name = 0;
-	m.data.flags = 0;
+	m.now = now;
+	m.pid = HS_GET(task, tgid);
+	m.tid = HS_GET(task, pid);
 	m.data.dir = dir;
 	m.data.wire = ret;
 
@@ -390,7 +398,7 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 		if (s->peer_sock)
 			s->state &= ~HS_ANNOUNCED;
 	}
-	s->pid = HS_GET(task, tgid);
+	s->pid = m.pid;
 	if (!(s->state & HS_ANNOUNCED))
 		hs_announce(sk, s, now);
 
@@ -406,9 +414,9 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	m.data.lost_send = w - s->told[HS_DIR_SEND];
 	m.data.lost_recv = c - s->told[HS_DIR_RECV];
 	if (s->transport == HS_TRANSPORT_UDP)
-		ok = hs_emit_datagram(task, s, &m, now, cap);
+		ok = hs_emit_datagram(s, &m, cap);
 	else
-		ok = hs_emit(task, s, &m, now, cap);
+		ok = hs_emit(s, &m, cap);
 	if (!ok) {
 		hs_lost(s, dir, turned);
 		return 0;

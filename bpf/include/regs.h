@@ -6,6 +6,11 @@
 #ifndef HS_REGS_H
 #define HS_REGS_H
 
+/* Hooks at a call's end come when it is over; its arguments are still there. */
+#ifndef HS_AFTER_CALL
+#define HS_AFTER_CALL 0
+#endif
+
 #if defined(__TARGET_ARCH_x86)
 enum {
 	HS_NR_READ = 0, HS_NR_WRITE = 1, HS_NR_READV = 19, HS_NR_WRITEV = 20,
@@ -22,7 +27,7 @@ enum {
 /* The entry code sets ax to -ENOSYS; once the call is over, as when io_uring
  * runs its work on the way out, ax is the result. A 32-bit call (TS_COMPAT)
  * has other numbers and other pointers. */
-#define HS_IN_CALL(r, t) ((__s64)HS_GET(r, ax) == -38 && !(HS_GET(t, thread_info.status) & 2))
+#define HS_IN_CALL(r, t) ((HS_AFTER_CALL || (__s64)HS_GET(r, ax) == -38) && !(HS_GET(t, thread_info.status) & 2))
 #elif defined(__TARGET_ARCH_arm64)
 enum {
 	HS_NR_READ = 63, HS_NR_WRITE = 64, HS_NR_READV = 65, HS_NR_WRITEV = 66,
@@ -39,7 +44,7 @@ enum {
 /* regs[0] is the first argument until the result takes its place. Work that
  * io_uring does on the way out is told by that; a result equal to the first
  * argument would hide it (arm64 has no other sign). */
-#define HS_IN_CALL(r, t) (HS_GET(r, user_regs.regs[0]) == HS_GET(r, orig_x0))
+#define HS_IN_CALL(r, t) (HS_AFTER_CALL || HS_GET(r, user_regs.regs[0]) == HS_GET(r, orig_x0))
 #endif
 
 #endif

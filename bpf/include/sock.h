@@ -52,6 +52,8 @@ struct hs_sock {
 	__u8 transport;
 	__u8 flags;           /* enum hs_open_flag */
 	__u8 peer_known;
+	__u32 ino;            /* syscall rows: whose address it is */
+	__u32 pad;
 };
 
 /* Memory behind a pointer that the verifier takes for something else. */

@@ -74,4 +74,32 @@ var socketRows = []row{
 		{prog: "hs_fexit_unix_stream_sendmsg", at: at{fexit, "unix_stream_sendmsg"}, blind: "bytes sent on unix sockets"},
 		{prog: "hs_fexit_unix_stream_recvmsg", at: at{fexit, "unix_stream_recvmsg"}, blind: "bytes received on unix sockets"},
 	}, common...)},
+	{name: "syscall", object: loadSyscall, hooks: append([]hook{
+		{prog: "hs_sys_write", at: at{tracepoint, "syscalls/sys_exit_write"}, blind: blindSend, need: true},
+		{prog: "hs_sys_read", at: at{tracepoint, "syscalls/sys_exit_read"}, blind: blindRecv, need: true},
+		{prog: "hs_sys_sendto", at: at{tracepoint, "syscalls/sys_exit_sendto"}, blind: blindSend, need: true},
+		{prog: "hs_sys_recvfrom", at: at{tracepoint, "syscalls/sys_exit_recvfrom"}, blind: blindRecv, need: true},
+		{prog: "hs_sys_writev", at: at{tracepoint, "syscalls/sys_exit_writev"}, blind: "bytes sent by writev"},
+		{prog: "hs_sys_readv", at: at{tracepoint, "syscalls/sys_exit_readv"}, blind: "bytes received by readv"},
+		{prog: "hs_sys_pwritev2", at: at{tracepoint, "syscalls/sys_exit_pwritev2"}, blind: "bytes sent by pwritev2"},
+		{prog: "hs_sys_preadv2", at: at{tracepoint, "syscalls/sys_exit_preadv2"}, blind: "bytes received by preadv2"},
+		{prog: "hs_sys_sendmsg", at: at{tracepoint, "syscalls/sys_exit_sendmsg"}, blind: "bytes sent by sendmsg"},
+		{prog: "hs_sys_recvmsg", at: at{tracepoint, "syscalls/sys_exit_recvmsg"}, blind: "bytes received by recvmsg"},
+		{prog: "hs_sys_sendmmsg", at: at{tracepoint, "syscalls/sys_exit_sendmmsg"}, blind: "datagrams sent by sendmmsg"},
+		{prog: "hs_sys_recvmmsg", at: at{tracepoint, "syscalls/sys_exit_recvmmsg"}, blind: "datagrams received by recvmmsg"},
+		{prog: "hs_sys_sendfile64", at: at{tracepoint, "syscalls/sys_exit_sendfile64"}, blind: "bytes sent by sendfile"},
+		{prog: "hs_sys_splice", at: at{tracepoint, "syscalls/sys_exit_splice"}, blind: "bytes moved by splice"},
+	}, raw...)},
+	{name: "raw_syscall", object: loadSyscall, hooks: append([]hook{
+		{prog: "hs_sys_exit", at: at{rawTracepoint, "sys_exit"}, blind: blindSend, need: true},
+	}, raw...)},
+}
+
+// raw is what the rows on system calls have. They are blind to io_uring.
+var raw = []hook{
+	{prog: "hs_raw_state", at: at{rawTracepoint, "inet_sock_set_state"}, blind: blindState},
+	{prog: "hs_raw_gone", at: at{rawTracepoint, "tcp_destroy_sock"}, blind: "when connections are gone"},
+	{prog: "hs_raw_exec", at: at{rawTracepoint, "sched_process_exec"}, blind: "processes that run something new"},
+	{prog: "hs_raw_exit", at: at{rawTracepoint, "sched_process_exit"}, blind: "processes that end"},
+	{prog: "hs_raw_fork", at: at{rawTracepoint, "sched_process_fork"}, blind: "processes that begin"},
 }
