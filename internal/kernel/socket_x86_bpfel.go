@@ -53,6 +53,7 @@ const (
 	socketVarHsCfgWant                 = "hs_cfg_want"
 	socketVarHsGen                     = "hs_gen"
 	socketVarHsSelf                    = "hs_self"
+	socketVarHsTwins                   = "hs_twins"
 )
 
 // loadSocket returns the embedded CollectionSpec for socket.
@@ -146,6 +147,7 @@ type socketVariableSpecs struct {
 	HsCfgWant       *ebpf.VariableSpec `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.VariableSpec `ebpf:"hs_gen"`
 	HsSelf          *ebpf.VariableSpec `ebpf:"hs_self"`
+	HsTwins         *ebpf.VariableSpec `ebpf:"hs_twins"`
 }
 
 // socketObjects contains all objects after they have been loaded into the kernel.
@@ -212,6 +214,7 @@ type socketVariables struct {
 	HsCfgWant       *ebpf.Variable `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.Variable `ebpf:"hs_gen"`
 	HsSelf          *ebpf.Variable `ebpf:"hs_self"`
+	HsTwins         *ebpf.Variable `ebpf:"hs_twins"`
 }
 
 // socketPrograms contains all programs after they have been loaded into the kernel.

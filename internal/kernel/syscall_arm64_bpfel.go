@@ -59,6 +59,7 @@ const (
 	syscallVarHsCfgWant        = "hs_cfg_want"
 	syscallVarHsGen            = "hs_gen"
 	syscallVarHsSelf           = "hs_self"
+	syscallVarHsTwins          = "hs_twins"
 )
 
 // loadSyscall returns the embedded CollectionSpec for syscall.
@@ -158,6 +159,7 @@ type syscallVariableSpecs struct {
 	HsCfgWant       *ebpf.VariableSpec `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.VariableSpec `ebpf:"hs_gen"`
 	HsSelf          *ebpf.VariableSpec `ebpf:"hs_self"`
+	HsTwins         *ebpf.VariableSpec `ebpf:"hs_twins"`
 }
 
 // syscallObjects contains all objects after they have been loaded into the kernel.
@@ -226,6 +228,7 @@ type syscallVariables struct {
 	HsCfgWant       *ebpf.Variable `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.Variable `ebpf:"hs_gen"`
 	HsSelf          *ebpf.Variable `ebpf:"hs_self"`
+	HsTwins         *ebpf.Variable `ebpf:"hs_twins"`
 }
 
 // syscallPrograms contains all programs after they have been loaded into the kernel.
