@@ -144,14 +144,14 @@ const volatile __s64 hs_cfg_started = 0; /* unix seconds */
 /* Nobody reads it. It has the object's BTF hold what Go's twins are compared
  * with, also where only code uses it. */
 const volatile struct hs_twins {
-	struct hs_head *head;
-	struct hs_open *open;
-	struct hs_data *data;
-	struct hs_peer *peer;
-	struct hs_close *close;
-	struct hs_proc *proc;
-	struct hs_loss *loss;
-	struct hs_clock *clock;
+	struct hs_head head;
+	struct hs_open open;
+	struct hs_data data;
+	struct hs_peer peer;
+	struct hs_close close;
+	struct hs_proc proc;
+	struct hs_loss loss;
+	struct hs_clock clock;
 	enum hs_kind kind;
 	enum hs_data_flag data_flag;
 	enum hs_open_flag open_flag;
