@@ -94,7 +94,7 @@ type Reader struct {
 
 // NewReader checks that r begins as a recording that this version reads.
 func NewReader(r io.Reader) (*Reader, error) {
-	b := bufio.NewReaderSize(r, 256<<10)
+	b := bufio.NewReaderSize(r, 64<<10)
 	var h [recordingHead]byte
 	if _, err := io.ReadFull(b, h[:]); err != nil || !bytes.Equal(h[:8], magic[:]) {
 		return nil, ErrNotRecording
