@@ -1,0 +1,334 @@
+package convert
+
+import (
+	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/wire"
+)
+
+// Waiting, in nanoseconds of the clock that Put and Tick are told.
+const (
+	// graceWait is what a span waits, after its PSpan, for asynchronous work, for
+	// chunks that other calls carry, and for texts that are on their way (113 ms
+	// was the longest lag measured).
+	graceWait = 2e9
+	// settleWait is what a span waits that seems to be complete: it cannot say
+	// how many chunks it has, and calls that are made at once may be read in
+	// another order.
+	settleWait = 200e6
+	// chunkWait is what chunks wait for their PSpan, which agents send last.
+	chunkWait = 30e9
+	// doneWait is how long it is remembered where the late pieces of a span go.
+	doneWait = 60e9
+	// DefaultMaxSpans and DefaultMaxEvents bound what waits in all: 200,000
+	// events take some 60 MB.
+	DefaultMaxSpans  = 50000
+	DefaultMaxEvents = 200000
+)
+
+// groupKey is one node of a transaction, as one agent reports it.
+type groupKey struct {
+	agent *Agent
+	id    wire.TransactionID
+	span  int64
+}
+
+// group is what came of one span.
+type group struct {
+	key    groupKey
+	span   *wire.Span // nil: not yet
+	dup    []*wire.Span
+	chunks []*wire.Span
+	events int
+	since  int64 // when the first piece came, or the PSpan
+	// forget: the group was emitted; owners says where late asynchronous work
+	// goes.
+	emitted bool
+	owners  map[int32]owner
+}
+
+// Assembler puts spans together: their pieces come in any order, and the span
+// itself last.
+type Assembler struct {
+	next func(*group)
+	all  map[groupKey]*group
+	// Queues in order of time: groups without PSpan, with it, and emitted. A
+	// group that went on is left in its old queue until its turn.
+	waiting, ready, whole, done queue
+	events               int
+	maxSpans, maxEvents  int
+	// Counters.
+	Overflow, Late, Orphans, Duplicates uint64
+}
+
+type queue struct {
+	g    []*group
+	head int
+}
+
+func (q *queue) push(g *group) {
+	if q.head > 64 && q.head*2 > len(q.g) {
+		n := copy(q.g, q.g[q.head:])
+		clear(q.g[n:])
+		q.g, q.head = q.g[:n], 0
+	}
+	q.g = append(q.g, g)
+}
+
+func (q *queue) front() *group {
+	if q.head == len(q.g) {
+		return nil
+	}
+	return q.g[q.head]
+}
+
+func (q *queue) pop() {
+	q.g[q.head] = nil
+	q.head++
+}
+
+func newAssembler(maxSpans, maxEvents int, next func(*group)) *Assembler {
+	if maxSpans <= 0 {
+		maxSpans = DefaultMaxSpans
+	}
+	if maxEvents <= 0 {
+		maxEvents = DefaultMaxEvents
+	}
+	return &Assembler{next: next, all: map[groupKey]*group{}, maxSpans: maxSpans, maxEvents: maxEvents}
+}
+
+// put takes a piece of a span of a.
+func (as *Assembler) put(a *Agent, s *wire.Span, now int64) {
+	id := s.ID
+	id.AgentID = id.Agent(a.AgentID)
+	k := groupKey{a, id, s.SpanID}
+	g := as.all[k]
+	if g != nil && g.emitted {
+		as.late(g, s)
+		return
+	}
+	if g == nil {
+		g = &group{key: k, since: now}
+		as.all[k] = g
+		if s.Chunk {
+			as.waiting.push(g)
+		}
+	}
+	g.events += len(s.Events)
+	as.events += len(s.Events)
+	switch {
+	case s.Chunk:
+		g.chunks = append(g.chunks, s)
+	case g.span == nil:
+		g.span, g.since = s, now
+		as.ready.push(g)
+		as.whole.push(g)
+	case same(g.span, s):
+		as.Duplicates++ // sent again
+		g.events -= len(s.Events)
+		as.events -= len(s.Events)
+	default:
+		// Consumers of one message, and calls tried again, share a spanId.
+		g.dup = append(g.dup, s)
+	}
+	if g.span != nil && now-g.since >= settleWait && g.complete() {
+		as.emit(g, now)
+	}
+	for len(as.all) > as.maxSpans || as.events > as.maxEvents {
+		old := as.oldest()
+		if old == nil {
+			break
+		}
+		as.Overflow++
+		as.emit(old, now)
+	}
+}
+
+// same reports whether b is a again, as a second sending has it.
+func same(a, b *wire.Span) bool {
+	return a.Start == b.Start && a.Elapsed == b.Elapsed && a.Parent == b.Parent && len(a.Events) == len(b.Events) && a.RPC == b.RPC
+}
+
+// late takes a piece of a span that was emitted.
+func (as *Assembler) late(g *group, s *wire.Span) {
+	as.Late++
+	l := &group{key: g.key, owners: g.owners, span: nil, emitted: true}
+	if s.Chunk {
+		l.chunks = []*wire.Span{s}
+	} else if g.span != nil && same(g.span, s) {
+		as.Late--
+		as.Duplicates++
+		return
+	} else {
+		l.span = s
+	}
+	as.next(l)
+}
+
+// oldest is a group to emit for want of room.
+func (as *Assembler) oldest() *group {
+	for _, q := range []*queue{&as.done, &as.waiting, &as.whole} {
+		for g := q.front(); g != nil; g = q.front() {
+			q.pop()
+			if q == &as.done {
+				delete(as.all, g.key)
+				if len(as.all) <= as.maxSpans && as.events <= as.maxEvents {
+					return nil
+				}
+				continue
+			}
+			if !g.emitted {
+				return g
+			}
+		}
+	}
+	return nil
+}
+
+// emit gives g on and remembers where its late pieces go.
+func (as *Assembler) emit(g *group, now int64) {
+	as.events -= g.events
+	if g.span == nil {
+		as.Orphans++
+	}
+	as.next(g)
+	g.emitted, g.chunks, g.dup, g.events = true, nil, nil, 0
+	if g.span != nil { // enough of it to know it again
+		s := *g.span
+		s.Annotations, s.Exception, s.Attributes = nil, nil, nil
+		s.Events = make([]wire.Event, 0)
+		g.span = &s
+	}
+	g.since = now
+	as.done.push(g)
+}
+
+// tick emits what has waited long enough at now.
+func (as *Assembler) tick(now int64) {
+	for g := as.ready.front(); g != nil && (g.emitted || now-g.since >= settleWait); g = as.ready.front() {
+		as.ready.pop()
+		if !g.emitted && g.complete() {
+			as.emit(g, now)
+		}
+	}
+	for g := as.whole.front(); g != nil && (g.emitted || now-g.since >= graceWait); g = as.whole.front() {
+		as.whole.pop()
+		if !g.emitted {
+			as.emit(g, now)
+		}
+	}
+	for g := as.waiting.front(); g != nil && (g.emitted || g.span != nil || now-g.since >= chunkWait); g = as.waiting.front() {
+		as.waiting.pop()
+		if !g.emitted && g.span == nil {
+			as.emit(g, now)
+		}
+	}
+	for g := as.done.front(); g != nil && now-g.since >= doneWait; g = as.done.front() {
+		as.done.pop()
+		delete(as.all, g.key)
+	}
+}
+
+// flush emits all.
+func (as *Assembler) flush(now int64) {
+	for _, q := range []*queue{&as.waiting, &as.whole} {
+		for g := q.front(); g != nil; g = q.front() {
+			q.pop()
+			if !g.emitted {
+				as.emit(g, now)
+			}
+		}
+	}
+	clear(as.all)
+	as.done, as.ready = queue{}, queue{}
+}
+
+// complete reports whether nothing more is to be expected: every number from 0
+// on is there, every piece of asynchronous work has begun and ended, and the
+// agent's texts are known.
+func (g *group) complete() bool {
+	if len(g.dup) > 0 {
+		return false
+	}
+	top, n := int32(-1), 0
+	sync := func(s *wire.Span) {
+		for i := range s.Events {
+			top = max(top, s.Events[i].Sequence)
+			n++
+		}
+	}
+	sync(g.span)
+	for _, c := range g.chunks {
+		if !c.Async {
+			sync(c)
+		}
+	}
+	if int(top)+1 != n {
+		return false
+	}
+	if !g.asyncEnded(g.span) || !g.known(g.span) {
+		return false
+	}
+	for _, c := range g.chunks {
+		if !g.asyncEnded(c) || !g.known(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// asyncEnded: the work that s's events began is here, down to its first event,
+// which ends last.
+func (g *group) asyncEnded(s *wire.Span) bool {
+	for i := range s.Events {
+		id := s.Events[i].AsyncEvent
+		if id == 0 {
+			continue
+		}
+		found := false
+		for _, c := range g.chunks {
+			if c.Async && c.AsyncID == id {
+				for j := range c.Events {
+					found = found || c.Events[j].Sequence == 0
+				}
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// known: the texts that s refers to.
+func (g *group) known(s *wire.Span) bool {
+	a := g.key.agent
+	if s.APIID != 0 && !has(a.apis, s.APIID) {
+		return false
+	}
+	for i := range s.Events {
+		e := &s.Events[i]
+		if e.APIID != 0 && !has(a.apis, e.APIID) || e.Exception != nil && e.Exception.ID != 0 && !has(a.strings, e.Exception.ID) {
+			return false
+		}
+		for j := range e.Annotations {
+			switch x := &e.Annotations[j]; x.Key {
+			case keySQLID:
+				if x.Kind == wire.IntStringString && x.N[0] != 0 && !has(a.sqls, int32(x.N[0])) {
+					return false
+				}
+			case keySQLUID:
+				if _, ok := a.uids[x.B]; !ok {
+					return false
+				}
+			case keyExceptionChain:
+				// Its stack travels on another connection.
+				return len(a.exceptions[exceptionKey{transactionID(g.key.id.AgentID, g.key.id.Start, g.key.id.Sequence), g.key.span, x.N[0]}]) > 0
+			}
+		}
+	}
+	return true
+}
+
+func has(m map[int32]wire.Meta, id int32) bool {
+	_, ok := m[id]
+	return ok
+}
