@@ -6,15 +6,16 @@ import (
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/l7/amqp"
 	"github.com/hopscope/hopscope/internal/l7/dns"
+	"github.com/hopscope/hopscope/internal/l7/dubbo"
 	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/http2"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
 	"github.com/hopscope/hopscope/internal/l7/memcached"
 	"github.com/hopscope/hopscope/internal/l7/mongodb"
 	"github.com/hopscope/hopscope/internal/l7/mqtt"
+	"github.com/hopscope/hopscope/internal/l7/mysql"
 	"github.com/hopscope/hopscope/internal/l7/nats"
 	"github.com/hopscope/hopscope/internal/l7/postgresql"
-	"github.com/hopscope/hopscope/internal/l7/mysql"
 	"github.com/hopscope/hopscope/internal/l7/redis"
 	"github.com/hopscope/hopscope/internal/l7/thrift"
 )
@@ -32,6 +33,7 @@ func All() []*l7.Protocol {
 		nats.Protocol,
 		mysql.Protocol,
 		thrift.Protocol,
+		dubbo.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 		postgresql.Protocol,
