@@ -11,6 +11,7 @@ capabilities() {
 	cat <<-'T'
 	CAP_BPF|39|socket capture: BPF maps and programs cannot be loaded
 	CAP_PERFMON|38|socket capture: BPF programs cannot be attached to tracepoints
+	CAP_NET_ADMIN|12|the peers of unconnected UDP sockets: cgroup programs cannot be loaded
 	CAP_NET_RAW|13|packet capture: no AF_PACKET sockets
 	CAP_SYS_PTRACE|19|who a process is: /proc/PID/exe, environ of other users' processes
 	CAP_DAC_READ_SEARCH|2|the system call tracepoints' ids: tracefs belongs to root
@@ -32,7 +33,7 @@ if [ ${#off[@]} -gt 0 ]; then
 	cat <<-T
 	How to get it, either of:
 	  sudo make run
-	  sudo setcap cap_bpf,cap_perfmon,cap_net_raw,cap_sys_ptrace,cap_dac_read_search+ep bin/hopscope && make run
+	  sudo setcap cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_sys_ptrace,cap_dac_read_search+ep bin/hopscope && make run
 	SECURITY.md says what each capability is for.
 	T
 fi

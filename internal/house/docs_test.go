@@ -16,30 +16,46 @@ import (
 
 var update = flag.Bool("update", false, "write the generated parts of docs/")
 
-// TestProtocolsDoc: docs/protocols.md lists the protocols that there are.
+// TestProtocolsDoc: the documents list the protocols that there are.
 func TestProtocolsDoc(t *testing.T) {
+	generated(t, "docs/protocols.md", protocolTable(protocols.All()))
+	generated(t, "README.md", protocolNames(protocols.All()))
+}
+
+// generated compares what a document has between its two marks with what the code
+// says, or writes it.
+func generated(t *testing.T, doc, want string) {
+	t.Helper()
 	const begin, end = "<!-- protocols -->\n", "<!-- /protocols -->"
-	name := filepath.Join(root, "docs", "protocols.md")
+	name := filepath.Join(root, doc)
 	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, ok1 := strings.Cut(string(b), begin)
-	table, after, ok2 := strings.Cut(rest, end)
+	got, after, ok2 := strings.Cut(rest, end)
 	if !ok1 || !ok2 {
-		t.Fatalf("%s has no %q ... %q", name, begin, end)
+		t.Fatalf("%s has no %q ... %q", doc, begin, end)
 	}
-	want := protocolTable(protocols.All())
-	if table == want {
+	if got == want {
 		return
 	}
 	if !*update {
-		t.Errorf("%s is out of date (go test ./internal/house -update); it should have\n%s", name, want)
+		t.Errorf("%s is out of date (go test ./internal/house -update); it should have\n%s", doc, want)
 		return
 	}
 	if err := os.WriteFile(name, []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func protocolNames(list []*l7.Protocol) string {
+	var names []string
+	for _, p := range list {
+		names = append(names, "`"+p.Name+"`")
+	}
+	slices.Sort(names)
+	return "Protocols: " + strings.Join(names, ", ") + ".\n"
 }
 
 func protocolTable(list []*l7.Protocol) string {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,16 +83,74 @@ func TestStandalone(t *testing.T) {
 	}
 }
 
+// TestTrace is the picture in the README: a request through a proxy is one trace of
+// four spans, each the child of the one that caused it, without any header.
+func TestTrace(t *testing.T) {
+	bin := binary(t)
+	asRoot(t)
+	installed(t, "nginx", "curl")
+	nginx, err := rig.Nginx(t.TempDir(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nginx.Stop()
+	example, err := os.ReadFile(filepath.Join(root, "examples", "standalone", "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := rig.StartCollector(bin, t.TempDir(), string(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop()
+
+	path := fmt.Sprintf("/orders/%d", time.Now().UnixNano())
+	if out, err := exec.Command("curl", "-s", nginx.URL("/proxied"+path)).CombinedOutput(); err != nil {
+		t.Fatalf("curl: %v\n%s", err, out)
+	}
+	want := []struct{ service, kind, path string }{
+		{"curl", "Client", "/proxied" + path},
+		{"nginx", "Server", "/proxied" + path},
+		{"nginx", "Client", path},
+		{"nginx", "Server", path},
+	}
+	err = c.Until(5*time.Second, func() error {
+		all := printedSpans(c.Log().String())
+		parent, trace := "", ""
+		for i, w := range want {
+			k := slices.IndexFunc(all, func(p printed) bool {
+				return p.attr["service.name"] == w.service && p.kind == w.kind && p.attr["url.path"] == w.path
+			})
+			if k < 0 {
+				return fmt.Errorf("no span of %v", w)
+			}
+			if p := all[k]; p.parent != parent || (i > 0 && p.trace != trace) || p.attr["hopscope.incomplete"] != "" {
+				return fmt.Errorf("span of %v: trace %s, parent %q, incomplete %q; want trace %s, parent %q",
+					w, p.trace, p.parent, p.attr["hopscope.incomplete"], trace, parent)
+			}
+			parent, trace = all[k].id, all[k].trace
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("%v\n%s", err, c.Log().Tail(20000))
+	}
+}
+
 // printed is a span as the debug exporter prints it in detail.
 type printed struct {
-	kind, status string
-	attr         map[string]string // the resource's too
+	kind, status      string
+	trace, parent, id string
+	attr              map[string]string // the resource's too
 }
 
 var (
-	printedResource = regexp.MustCompile(`^ResourceSpans #`)
+	printedResource = regexp.MustCompile(`(^|\t)ResourceSpans #`)
 	printedSpan     = regexp.MustCompile(`^Span #`)
 	printedKind     = regexp.MustCompile(`^ +Kind +: (\w+)`)
+	printedTrace    = regexp.MustCompile(`^ +Trace ID +: (\w*)`)
+	printedParent   = regexp.MustCompile(`^ +Parent ID +: (\w*)`)
+	printedID       = regexp.MustCompile(`^ +ID +: (\w*)`)
 	printedStatus   = regexp.MustCompile(`^ +Status code +: (\w+)`)
 	printedAttr     = regexp.MustCompile(`^ +-> ([^:]+): \w+\((.*)\)$`)
 )
@@ -113,11 +172,17 @@ func printedSpans(log string) []printed {
 			out = append(out, printed{attr: attr})
 			at = &out[len(out)-1]
 		default:
-			if m := printedKind.FindStringSubmatch(line); m != nil && at != nil {
-				at.kind = m[1]
-			} else if m := printedStatus.FindStringSubmatch(line); m != nil && at != nil {
-				at.status = m[1]
-			} else if m := printedAttr.FindStringSubmatch(line); m != nil {
+			if at != nil {
+				for re, field := range map[*regexp.Regexp]*string{
+					printedKind: &at.kind, printedStatus: &at.status,
+					printedTrace: &at.trace, printedParent: &at.parent, printedID: &at.id,
+				} {
+					if m := re.FindStringSubmatch(line); m != nil {
+						*field = m[1]
+					}
+				}
+			}
+			if m := printedAttr.FindStringSubmatch(line); m != nil {
 				if at != nil {
 					at.attr[m[1]] = m[2]
 				} else if resource != nil {

@@ -37,6 +37,7 @@ http {
 	server {
 		listen 127.0.0.1:%[3]d;
 		location / { return 200 "hello from nginx\n"; }
+		location /proxied/ { proxy_pass http://127.0.0.1:%[3]d/; }
 		location /missing { return 404 "no such thing\n"; }
 		location /broken { return 503 "broken\n"; }
 		%[4]s
