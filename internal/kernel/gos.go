@@ -43,6 +43,9 @@ type goOffsets struct {
 const (
 	maxExecutables = 4096
 	maxLookQueue   = 4096
+	// maxDWARF bounds the executables whose debug information is read: about
+	// twice its size is in memory for a moment.
+	maxDWARF = 64 << 20
 )
 
 func newGos(c *Capture) *gos {
@@ -143,8 +146,13 @@ func goOffsetsOf(path string) (goOffsets, error) {
 		return goOffsets{}, fmt.Errorf("%s: goroutines are read on x86-64 only", path)
 	}
 	o := goOffsets{G: gOffset(f)}
-	if o.Goid, o.Parent = goidFromDWARF(f); o.Goid == 0 {
-		o.Goid, o.Parent = goidByVersion(bi.GoVersion)
+	// The table first: reading DWARF takes the memory and the time of all of it.
+	if o.Goid, o.Parent = goidByVersion(bi.GoVersion); o.Goid == 0 || o.Parent == 0 {
+		if st, err := os.Stat(path); err == nil && st.Size() <= maxDWARF {
+			if g, p := goidFromDWARF(f); g != 0 {
+				o.Goid, o.Parent = g, p
+			}
+		}
 	}
 	if o.Goid == 0 {
 		return goOffsets{}, fmt.Errorf("%s: goid's place in %s is unknown", path, bi.GoVersion)

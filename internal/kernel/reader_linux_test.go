@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,14 +24,24 @@ func TestBareReader(t *testing.T) {
 	defer c.Close()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ids := ""
+	for _, p := range c.progs {
+		if info, err := p.Info(); err == nil {
+			if id, ok := info.ID(); ok {
+				ids += fmt.Sprint(id, " ")
+			}
+		}
+	}
+	fmt.Println("programs", ids)
+	var before, ru unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &before)
 	var sum uint64
 	if err := c.Run(ctx, func(raw []byte) { sum += uint64(raw[30]) }); err != nil {
 		t.Fatal(err)
 	}
-	var ru unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &ru)
 	s := c.Stats()
-	cpu := float64(ru.Utime.Nano()+ru.Stime.Nano()) / 1e9
+	cpu := float64(ru.Utime.Nano()+ru.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano()) / 1e9
 	t.Logf("events %d bytes %d wakes %d lost %v missed %d errors %v cpu %.3fs: %.0f ns an event, rss %d KiB",
 		s.Events, s.Bytes, s.Wakes, s.LostCalls, s.Missed, s.Errors, cpu, cpu*1e9/float64(max(s.Events, 1)), ru.Maxrss)
 }
