@@ -2,7 +2,6 @@ package span
 
 import (
 	"net/netip"
-	"strconv"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -216,10 +215,15 @@ func transport(c *stream.Conn) string {
 }
 
 // portNumber is s as a port, 0 if it is none.
-func portNumber(s string) int64 {
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil {
+func portNumber(s string) (n int64) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' || n > 1<<16 {
+			return 0
+		}
+		n = n*10 + int64(s[i]-'0')
+	}
+	if n >= 1<<16 {
 		return 0
 	}
-	return int64(n)
+	return n
 }

@@ -183,6 +183,9 @@ func (t *telemetry) frames() (n, bytes uint64) {
 
 func (t *telemetry) hooks(put put) {
 	for _, h := range t.c.Hooks() {
+		if h.Prog == "-" {
+			continue
+		}
 		n := uint64(0)
 		if h.Attached {
 			n = 1

@@ -44,9 +44,59 @@ end
 // TestCountHTTP: as many spans at each end as nginx answered requests, with the
 // statuses that its log has.
 func TestCountHTTP(t *testing.T) {
+	c, want, answered := wrk(t, roomy)
+	if n := c.total("Server"); n != answered {
+		t.Errorf("%d server spans, nginx says %d", n, answered)
+	}
+	if n := c.total("Client"); n != answered {
+		t.Errorf("%d client spans, nginx says %d", n, answered)
+	}
+	for code, n := range want {
+		if got := c.total("Server GET " + code); got != n {
+			t.Errorf("%d server spans with status %s, nginx says %d", got, code, n)
+		}
+		// wrk leaves with answers unread.
+		if got := c.total("Client GET " + code); got > n || got < n-wrkConns {
+			t.Errorf("%d client spans with status %s, nginx says %d", got, code, n)
+		}
+	}
+}
+
+// TestOverload: the ring holds next to nothing, and the load takes all of the
+// machine. What is not seen is counted: spans and lost exchanges are all the
+// exchanges that were.
+func TestOverload(t *testing.T) {
+	c, want, answered := wrk(t, func(c *ebpfreceiver.Config) {
+		c.Sockets.RingSize = 64 << 10
+		c.Batch.Queue = 1 << 12
+	})
+	spans, lost := c.total(""), int(c.exchangesLost)
+	if lost < answered/100 {
+		t.Errorf("only %d of %d exchanges were lost: this was no overload", lost, answered)
+	}
+	if spans+lost != 2*answered {
+		t.Errorf("%d spans + %d lost = %d, nginx says 2 * %d = %d", spans, lost, spans+lost, answered, 2*answered)
+	}
+	for code, n := range want { // what is told is true
+		for _, kind := range []string{"Client", "Server"} {
+			if got := c.total(kind + " GET " + code); got > n {
+				t.Errorf("%d %s spans with status %s, nginx says %d", got, kind, code, n)
+			}
+		}
+	}
+}
+
+const (
+	wrkRequests = 100_000
+	wrkConns    = 16
+)
+
+// wrk sends requests to nginx, and gives what was counted, what nginx's log has
+// by status, and how many that are.
+func wrk(t *testing.T, more func(*ebpfreceiver.Config)) (c *tally, want map[string]int, answered int) {
+	t.Helper()
 	asRoot(t)
 	installed(t, "nginx", "wrk")
-	const requests = 100_000
 	dir := t.TempDir()
 	log := filepath.Join(dir, "status.log")
 	nginx, err := rig.Nginx(dir, 2, "access_log "+log+" status buffer=64k;")
@@ -54,22 +104,18 @@ func TestCountHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nginx.Stop()
-	c := count(t, byCode, roomy, uint16(nginx.Port))
+	c = count(t, byCode, more, uint16(nginx.Port))
 	script := filepath.Join(dir, "requests.lua")
-	if err := os.WriteFile(script, fmt.Appendf(nil, wrkScript, requests), 0o600); err != nil {
+	if err := os.WriteFile(script, fmt.Appendf(nil, wrkScript, wrkRequests), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("wrk", "-t1", "-c16", "-d120s", "-s", script, nginx.URL("/")).CombinedOutput()
+	out, err := exec.Command("wrk", "-t1", "-c", fmt.Sprint(wrkConns), "-d120s", "-s", script, nginx.URL("/")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("wrk: %v\n%s", err, out)
 	}
-	var sent int
-	_, said, _ := strings.Cut(string(out), "sent ")
-	if _, err := fmt.Sscan(said, &sent); err != nil {
-		t.Fatalf("wrk said %q", out)
-	}
 	c.settle()
-	t.Logf("spans:\n%slost: %v, exchanges lost: %v", c, c.lost(), c.metric("lost_exchanges"))
+	lost := c.lost()
+	c.exchangesLost = c.metric("lost_exchanges")[""]
 	c.stop()
 	if err := nginx.Stop(); err != nil {
 		t.Fatal(err)
@@ -78,33 +124,18 @@ func TestCountHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int{}
-	answered := 0
+	want = map[string]int{}
 	for code := range strings.FieldsSeq(string(text)) {
 		if code != "499" { // the client went away first
 			want[code]++
 			answered++
 		}
 	}
-	if answered < requests {
+	if answered < wrkRequests {
 		t.Fatalf("nginx answered %d requests\n%s", answered, out)
 	}
-	t.Logf("nginx: %v, wrk sent %d", want, sent)
-	for code, n := range want {
-		if got := c.total("Server GET " + code); got != n {
-			t.Errorf("%d server spans with status %s, nginx says %d", got, code, n)
-		}
-		// wrk leaves with answers unread.
-		if got := c.total("Client GET " + code); got > n || got < n-16 {
-			t.Errorf("%d client spans with status %s, nginx says %d", got, code, n)
-		}
-	}
-	if n := c.total("Server"); n != answered {
-		t.Errorf("%d server spans, nginx says %d", n, answered)
-	}
-	if n := c.total("Client"); n != answered {
-		t.Errorf("%d client spans, nginx says %d, wrk meant to send %d", n, answered, sent)
-	}
+	t.Logf("nginx: %v\nspans:\n%slost: %v, exchanges lost: %d", want, c, lost, c.exchangesLost)
+	return c, want, answered
 }
 
 // TestCountRedis: a span at each end for every command that Redis counts, and

@@ -31,8 +31,9 @@ type tally struct {
 	mu   sync.Mutex
 	n    map[string]int // "Client GET 200", ...
 	odd  []string       // the first few that are not complete
-	keys map[string]int // exchanges by xid, if asked for
 	key  func(ptrace.Span) string
+	// exchangesLost is what the receiver says, read before it stops.
+	exchangesLost int64
 }
 
 // count starts to count. key says what spans are counted by, besides their kind.
