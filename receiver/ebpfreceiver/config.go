@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/confmap"
 
+	"github.com/hopscope/hopscope/internal/flow"
 	"github.com/hopscope/hopscope/internal/kernel"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/l7/protocols"
@@ -203,7 +204,8 @@ func defaultConfig() *Config {
 			Mode: modeAuto, MaxCapture: kernel.DefaultMaxCapture, RingSize: kernel.DefaultRing,
 			UDP: true, Unix: true,
 		},
-		Packets:        PacketsConfig{Mode: modeOff, Rings: 1, RingSize: tap.DefaultRingBytes, Snaplen: tap.DefaultSnaplen, Point: "rest"},
+		Packets: PacketsConfig{Mode: modeOff, Rings: 1, RingSize: tap.DefaultRingBytes, Snaplen: tap.DefaultSnaplen, Point: "rest",
+			FlowInterval: time.Minute, FlowPairs: flow.DefaultMaxPairs},
 		Headers:        HeadersConfig{RequestIDs: []string{"x-request-id"}},
 		Process:        ProcessConfig{ProcRoot: "/proc"},
 		Record:         RecordConfig{MaxSize: 256 << 20},

@@ -60,6 +60,7 @@ func TestConfig(t *testing.T) {
 		Packets: PacketsConfig{
 			Mode: "afpacket", Interfaces: []string{"eth*"}, ExcludeInterfaces: []string{"eth9"}, Filter: "tcp port 80", Snaplen: 512, Rings: 2,
 			RingSize: 2 << 20, NetNS: []string{"/run/netns/x"}, Kinds: []KindConfig{{Match: "eth1", Kind: "gateway"}}, Promiscuous: true, Point: "c",
+			FlowInterval: 30 * time.Second, FlowPairs: 10,
 		},
 		Headers:        HeadersConfig{TraceIDs: []string{"x-trace"}, RequestIDs: []string{"x-request-id", "x-corr"}, CaptureRequest: []string{"X-Tenant"}, CaptureResponse: []string{"Server"}},
 		Routes:         []RouteConfig{{Match: "^/u/[^/]+$", Route: "/u/{name}"}},

@@ -36,7 +36,7 @@ func openPackets(ctx context.Context, cfg *Config, log *zap.Logger, p *pipeline)
 		c.emit = p.out.wait(ctx)
 		point, _ := hop.Parse(cfg.Packets.Point)
 		place := func(uint32, uint32, packet.Way) (hop.Point, string) { return point, "" }
-		r.shards = []*packetShard{newPacketShard(c, cfg.MaxConnections, place, nil)}
+		r.shards = []*packetShard{newPacketShard(c, p, cfg.MaxConnections, place, nil)}
 		return r, nil
 	}
 	s, err := tap.Open(cfg.Packets.tap())
@@ -49,7 +49,7 @@ func openPackets(ctx context.Context, cfg *Config, log *zap.Logger, p *pipeline)
 		match = nil
 	}
 	for range s.Rings() {
-		r.shards = append(r.shards, newPacketShard(c, max(1, cfg.MaxConnections/s.Rings()), s.Place, match))
+		r.shards = append(r.shards, newPacketShard(c, p, max(1, cfg.MaxConnections/s.Rings()), s.Place, match))
 	}
 	return r, nil
 }

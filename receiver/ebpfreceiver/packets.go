@@ -2,6 +2,7 @@ package ebpfreceiver
 
 import (
 	"strings"
+	"time"
 
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/tap"
@@ -28,6 +29,11 @@ type PacketsConfig struct {
 	Kinds []KindConfig `mapstructure:"kinds"`
 	// Promiscuous takes frames for other machines too.
 	Promiscuous bool `mapstructure:"promiscuous"`
+	// FlowInterval is how often the metrics of flows are handed on, and how often
+	// a flow that goes on is reported; FlowPairs bounds the pairs of addresses
+	// that metrics are kept of.
+	FlowInterval time.Duration `mapstructure:"flow_interval"`
+	FlowPairs    int           `mapstructure:"flow_pairs"`
 	// Files are read instead, with mode file; Point is where they were made.
 	Files []string `mapstructure:"files"`
 	Point string   `mapstructure:"point"`
@@ -72,6 +78,10 @@ func (c *PacketsConfig) validate(p *problems) {
 	if _, ok := hop.Parse(c.Point); !ok {
 		p.add("packets::point", "%q is no capture point: rest, c, c-nd, s-nd, s ...", c.Point)
 	}
+	if c.FlowInterval < time.Second || c.FlowInterval > time.Hour {
+		p.add("packets::flow_interval", "%v is not between 1s and 1h", c.FlowInterval)
+	}
+	p.between("packets::flow_pairs", int64(c.FlowPairs), 1, 1<<20)
 	t := c.tap()
 	if err := t.Validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hopscope/hopscope/internal/cause"
+	"github.com/hopscope/hopscope/internal/flow"
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/packet"
@@ -24,6 +25,8 @@ type packetShard struct {
 	asm     *stream.Assembler
 	engine  *session.Engine
 	builder *span.Builder
+	flows   *flow.Tracker // nil: nobody wants them
+	sink    *flowSink
 	now     int64 // of the last tick
 	ticked  int64 // of the engine's last tick
 
@@ -33,16 +36,28 @@ type packetShard struct {
 // placeFunc is stream.AssemblerConfig.Place.
 type placeFunc = func(iface, sub uint32, client packet.Way) (hop.Point, string)
 
-func newPacketShard(c shardConfig, maxConns int, place placeFunc, match func(*packet.Segment) bool) *packetShard {
-	s := &packetShard{match: match}
+func newPacketShard(c shardConfig, p *pipeline, maxConns int, place placeFunc, match func(*packet.Segment) bool) *packetShard {
+	s := &packetShard{match: match, sink: p.flows}
 	c.span.Process = nil // packets have none
 	s.builder = span.New(c.span, c.emit)
 	tracker := cause.NewTracker(s.builder.Put)
 	sc := c.session
 	sc.Unparsed, sc.Mute = nil, nil
 	sc.Identified = func(conn *stream.Conn, _ *l7.Protocol) { s.asm.Settle(conn) }
-	s.engine = session.New(sc, tracker.Put)
-	s.asm = stream.NewAssembler(stream.AssemblerConfig{MaxConns: maxConns, Place: place}, s.engine.Put)
+	ac := stream.AssemblerConfig{MaxConns: maxConns, Place: place}
+	take := tracker.Put
+	if s.sink != nil {
+		s.flows = flow.New(flow.Config{Every: s.sink.interval}, s.sink.put)
+		ac.Observe, ac.Closed = s.flows.Observe, s.flows.Closed
+		take = func(x *session.Exchange) {
+			if x.Resp.Msg.Status == l7.StatusOK {
+				s.flows.Answered(x.Conn)
+			}
+			tracker.Put(x)
+		}
+	}
+	s.engine = session.New(sc, take)
+	s.asm = stream.NewAssembler(ac, s.engine.Put)
 	return s
 }
 
@@ -78,6 +93,10 @@ func (s *packetShard) idle(now int64) {
 	if now-s.ticked >= sessionTick {
 		s.ticked = now
 		s.engine.Tick(now)
+		if s.flows != nil {
+			s.flows.Tick(now)
+			s.sink.tick(now)
+		}
 	}
 	s.builder.Tick(now)
 }

@@ -31,6 +31,7 @@ type pipeline struct {
 	shards  []*shard
 	config  shardConfig
 	packets *packetReader // nil: off
+	flows   *flowSink     // nil: nobody wants them
 	workers []*worker     // empty: one shard, inline
 	owner   map[uint64]*worker
 	out     *queue
@@ -72,6 +73,9 @@ func (p *pipeline) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.sender = cancel
 	go p.out.run(ctx)
+	if p.flows != nil {
+		go p.flows.run(ctx)
+	}
 	for _, w := range p.workers {
 		p.running.Go(w.run)
 	}
@@ -161,13 +165,25 @@ func (p *pipeline) stop(ctx context.Context) error {
 		s.flush()
 	}
 	err := p.packets.stop()
+	p.flows.stop()
 	close(p.out.ch)
-	select {
-	case <-p.out.done:
-	case <-ctx.Done():
-		p.sender()
-		<-p.out.done
+	for _, done := range p.senders() {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			p.sender()
+			<-done
+		}
 	}
 	p.sender()
 	return err
+}
+
+// senders are closed when all is handed on.
+func (p *pipeline) senders() []chan struct{} {
+	list := []chan struct{}{p.out.done}
+	if p.flows != nil {
+		list = append(list, p.flows.done)
+	}
+	return list
 }

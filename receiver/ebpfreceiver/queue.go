@@ -53,6 +53,9 @@ func (q *queue) wait(ctx context.Context) func(ptrace.Traces, int) {
 func (q *queue) run(ctx context.Context) {
 	defer close(q.done)
 	for b := range q.ch {
+		if q.next == nil {
+			continue // only flow records are wanted
+		}
 		if ctx.Err() != nil || q.next.ConsumeTraces(ctx, b.td) != nil {
 			q.refused.Add(uint64(b.spans))
 			continue

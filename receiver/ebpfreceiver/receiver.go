@@ -48,11 +48,17 @@ func startCapture(c kernel.Config) (capture, error) {
 // ebpfReceiver owns the goroutines: one that reads the ring, the clock, the one
 // that hands batches on, and the workers if there are several.
 type ebpfReceiver struct {
-	set   receiver.Settings
-	cfg   *Config
-	next  consumer.Traces
-	start func(kernel.Config) (capture, error)
-	known []*l7.Protocol
+	set  receiver.Settings
+	cfg  *Config
+	next consumer.Traces // nil: nobody wants spans
+	// logs and metrics want flow records; either may be nil.
+	logs    consumer.Logs
+	metrics consumer.Metrics
+	gone    func() // tells the factory; may be nil
+	began   sync.Once
+	failed  error
+	start   func(kernel.Config) (capture, error)
+	known   []*l7.Protocol
 
 	pipeline  *pipeline
 	telemetry *telemetry
@@ -80,7 +86,12 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Traces, start
 const heapReserve = 24 << 20
 
 // Start begins to capture. It fails only if nothing at all can be captured.
-func (r *ebpfReceiver) Start(_ context.Context, host component.Host) (err error) {
+func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
+	r.began.Do(func() { r.failed = r.begin(host) }) // once for all signals
+	return r.failed
+}
+
+func (r *ebpfReceiver) begin(host component.Host) (err error) {
 	c, err := r.sockets(host)
 	if err != nil {
 		return err
@@ -94,7 +105,11 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) (err error)
 		return err
 	}
 	r.capture = c
-	r.pipeline = newPipeline(r.cfg, r.known, who.ReadHost(r.cfg.Process.ProcRoot), r.set.BuildInfo.Version, c, r.next)
+	id := who.ReadHost(r.cfg.Process.ProcRoot)
+	r.pipeline = newPipeline(r.cfg, r.known, id, r.set.BuildInfo.Version, c, r.next)
+	if r.cfg.Packets.on() {
+		r.pipeline.flows = newFlowSink(&r.cfg.Packets, id, r.set.BuildInfo.Version, r.logs, r.metrics, time.Now().UnixNano())
+	}
 	// What is under way outlives the context of Start.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer func() {
@@ -174,6 +189,9 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) (err error) {
 		return nil // never started
 	}
 	r.stop.Do(func() {
+		if r.gone != nil {
+			r.gone()
+		}
 		r.cancel()
 		r.readers.Wait()
 		r.clock.Wait()

@@ -232,6 +232,10 @@ func (t *telemetry) dropped(put put) {
 	tell("session", "unknown_protocol", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.Unknown }))
 	tell("session", "hole", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.Holes }))
 	t.packets(tell)
+	if f := t.p.flows; f != nil {
+		tell("emit", "flow_queue_full", f.full.Load())
+		tell("emit", "flow_refused", f.refused.Load())
+	}
 	tell("emit", "queue_full", t.p.out.full.Load())
 	tell("emit", "refused", t.p.out.refused.Load())
 }
