@@ -125,6 +125,7 @@ static __always_inline void hs_goid(struct task_struct *task, struct hs_sock *s,
 	if (s->tgid != tgid) {
 		struct hs_go *go = bpf_map_lookup_elem(&hs_gos, &tgid);
 		s->tgid = tgid;
+		s->goid = 0;
 		s->go.g = go ? go->g : 0;
 		s->go.goid = go ? go->goid : 0;
 		s->go.parent = go ? go->parent : 0;
@@ -132,12 +133,23 @@ static __always_inline void hs_goid(struct task_struct *task, struct hs_sock *s,
 	if (!s->go.goid)
 		return;
 	if (bpf_probe_read_user(&g, 8, (void *)(HS_GET(task, thread.fsbase) + (__s64)s->go.g)) || !g ||
-	    bpf_probe_read_user(&d->goid, 8, (void *)(g + s->go.goid)) ||
-	    (s->go.parent && bpf_probe_read_user(&d->parent, 8, (void *)(g + s->go.parent)))) {
+	    bpf_probe_read_user(&d->goid, 8, (void *)(g + s->go.goid))) {
 		d->goid = 0;
-		d->parent = 0;
 		hs_count(HS_ERR_GOID);
+		return;
 	}
+	/* A goroutine's number is never used again, and its parent stays: each
+	 * read of user memory costs as much as all the rest of a small event. */
+	if (s->goid != d->goid) {
+		s->goid = d->goid;
+		s->goid_parent = 0;
+		if (s->go.parent && bpf_probe_read_user(&s->goid_parent, 8, (void *)(g + s->go.parent))) {
+			s->goid = 0;
+			s->goid_parent = 0;
+			hs_count(HS_ERR_GOID);
+		}
+	}
+	d->parent = s->goid_parent;
 #else
 	(void)task;
 	(void)s;

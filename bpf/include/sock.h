@@ -27,6 +27,8 @@ struct hs_sock {
 	__u64 peer_sock;
 	__u64 mm_vec;         /* sendmmsg, recvmmsg: the vector being worked on */
 	__u64 proto;          /* skc_prot when met: changes under kTLS, sockmap */
+	__u64 goid;           /* the goroutine that used it last, and its parent */
+	__u64 goid_parent;
 	__u64 merged;         /* bulk bytes not told yet, */
 	__u64 merged_pos;     /* from here on, */
 	__u64 merged_time;    /* the last of them moved then */
