@@ -80,7 +80,11 @@ func send(t *testing.T, ns string, port, n, rate int) {
 		b := make([]byte, 100)
 		start := time.Now()
 		for i := range n {
-			_, _ = c.Write(b) // refused: nobody listens there
+			for { // refused (nobody listens there) means that nothing was sent
+				if _, err := c.Write(b); err == nil {
+					break
+				}
+			}
 			for rate > 0 && i%100 == 99 && time.Since(start) < time.Duration(i)*time.Second/time.Duration(rate) {
 				time.Sleep(100 * time.Microsecond)
 			}
@@ -142,8 +146,9 @@ func TestLive(t *testing.T) {
 	if uint64(got)+lost != n {
 		t.Errorf("%d received + %d dropped, %d sent", got, lost, n)
 	}
-	if s.Stats.Packets.Load() != n {
-		t.Errorf("the kernel let %d through, want %d", s.Stats.Packets.Load(), n)
+	// A few that only the collector can judge pass too: multicast reports.
+	if p := s.Stats.Packets.Load(); p < n || p > n+100 || p != s.Stats.Frames.Load()+lost {
+		t.Errorf("the kernel let %d through, %d were taken, %d dropped", p, s.Stats.Frames.Load(), lost)
 	}
 	if names[0]["v1 s"]+names[1]["v1 s"] != got {
 		t.Errorf("places %v", names)
