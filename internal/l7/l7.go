@@ -236,11 +236,12 @@ type Message struct {
 	// (ErrSkip) may say this.
 	Switch bool
 	// Opaque: after this message nobody can read the connection (compression
-	// that was agreed on); the engine gives it up.
+	// that was agreed on, encryption); the engine gives it up.
 	Opaque bool
 	// NoReply: a request that nothing will answer after all is TypeOneWay; this
 	// is for a message that completes the exchange it continues from the
-	// request's side (a stream reset by the client).
+	// request's side (a stream reset by the client; InOrder, the exchange that
+	// was begun last).
 	NoReply bool
 	// Continues: this part of a request goes on with one that is known, or says
 	// nothing: where that was given up (a time-out), it opens no exchange.

@@ -95,6 +95,23 @@ func (e *Engine) oneWay(s *session, side l7.Side, m *l7.Message) *pending {
 	return p
 }
 
+// newest takes the last request of h's side out of those that wait for an
+// answer, or the one whose answer has begun if there is none.
+func (s *session) newest(h *half) *pending {
+	if n := len(s.fifo); n > s.head {
+		p := s.fifo[n-1]
+		s.fifo[n-1] = nil
+		s.fifo = s.fifo[:n-1]
+		s.sure = min(s.sure, n-1-s.head)
+		return p
+	}
+	o := &s.half[stream.FromA]
+	if o == h {
+		o = &s.half[stream.FromB]
+	}
+	return o.open
+}
+
 // enter makes p the exchange that key names.
 func (e *Engine) enter(s *session, key uint64, p *pending) {
 	if s.streams == nil {
@@ -155,6 +172,9 @@ func (e *Engine) request(s *session, h *half, at mark, m *l7.Message) *pending {
 	if s.proto.Pairing == l7.InOrder {
 		if h.open != nil && h.more {
 			return h.open
+		}
+		if m.NoReply {
+			return s.newest(h)
 		}
 		if len(s.fifo)-s.head >= e.cfg.MaxPending {
 			e.stats.PendFull.Add(1)

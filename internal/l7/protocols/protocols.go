@@ -18,12 +18,14 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/postgresql"
 	"github.com/hopscope/hopscope/internal/l7/redis"
 	"github.com/hopscope/hopscope/internal/l7/thrift"
+	"github.com/hopscope/hopscope/internal/l7/tls"
 )
 
 // All is every protocol, in the order of detection: those with the clearest
 // signature first.
 func All() []*l7.Protocol {
 	return []*l7.Protocol{
+		tls.Protocol,
 		http1.Protocol,
 		redis.Protocol,
 		amqp.Protocol,
