@@ -90,7 +90,7 @@ static __always_inline __u32 hs_bytes_copy(__u8 *dst, __u32 room, const struct h
 	__u32 mask = room / 2 - 1, done = 0, i, len;
 
 	if (b->n == 1) {
-		len = hs_least(b->v[0].len, want);
+		len = b->v[0].len < want ? b->v[0].len : want;
 		if (len > room)
 			return 0;
 		return HS_READ_USER(dst, len, b->v[0].base) ? 0 : len;
