@@ -224,7 +224,7 @@ func TestJaegerCaptured(t *testing.T) {
 	}
 	t.Setenv("JAEGER_OTLP", otlp)
 	t.Setenv("HOPSCOPE_OTLP_PORT", fmt.Sprint(port))
-	c, err := rig.StartCollector(bin, t.TempDir(), string(example))
+	c, err := rig.StartCollector(bin, t.TempDir(), onPort(string(example), nginx.Port))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -24,6 +25,13 @@ service:
   pipelines:
     traces: {receivers: [ebpf], exporters: [file]}
 `
+
+// onPort narrows an example to one port: other traffic of the host, a load test
+// beside this one, must not bury what the test looks for.
+func onPort(example string, port int) string {
+	const mode = "      mode: auto\n"
+	return strings.Replace(example, mode, fmt.Sprintf("%s      include: {ports: [%d]}\n", mode, port), 1)
+}
 
 // span is a span with what its resource says.
 type span struct {

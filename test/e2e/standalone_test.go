@@ -98,7 +98,7 @@ func TestTrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := rig.StartCollector(bin, t.TempDir(), string(example))
+	c, err := rig.StartCollector(bin, t.TempDir(), onPort(string(example), nginx.Port))
 	if err != nil {
 		t.Fatal(err)
 	}
