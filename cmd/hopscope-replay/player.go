@@ -36,6 +36,8 @@ type player struct {
 	warn    []error // what was read is not the whole
 	file    *packet.File
 	decoder packet.Decoder
+	seg     packet.Segment
+	take    func(*session.Exchange)
 	asm     *stream.Assembler
 	table   *stream.Table
 	engine  *session.Engine
@@ -61,17 +63,16 @@ func newPlayer(o options, stdout io.Writer) (*player, error) {
 	if err != nil {
 		return nil, err
 	}
-	var take func(*session.Exchange)
 	switch o.format {
 	case "otlp":
 		p.builder = span.New(span.Config{Version: "replay"}, p.batch)
-		take = cause.NewTracker(p.builder.Put).Put
+		p.take = cause.NewTracker(p.builder.Put).Put
 	case "table":
 		p.shown = newTableWriter(p.out)
-		take = p.shown.put
+		p.take = p.shown.put
 	case "none":
 		p.builder = span.New(span.Config{Version: "replay"}, func(_ ptrace.Traces, n int) { p.spans += uint64(n) })
-		take = cause.NewTracker(p.builder.Put).Put
+		p.take = cause.NewTracker(p.builder.Put).Put
 	default:
 		return nil, fmt.Errorf("no such format: %q", o.format)
 	}
@@ -83,7 +84,7 @@ func newPlayer(o options, stdout io.Writer) (*player, error) {
 		if p.flows != nil && x.Resp.Msg.Status == l7.StatusOK {
 			p.flows.Answered(x.Conn)
 		}
-		take(x)
+		p.take(x)
 	})
 	cfg := stream.AssemblerConfig{Place: p.place}
 	if o.flows {
@@ -150,7 +151,6 @@ func (p *player) play(path string) error {
 	defer f.Close()
 	p.file = f
 	var fr packet.Frame
-	var s packet.Segment
 	for p.err == nil {
 		if err := f.Next(&fr); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -163,14 +163,19 @@ func (p *player) play(path string) error {
 			}
 			return err
 		}
-		p.frames++
-		p.bytes += uint64(len(fr.Data))
-		p.tick(fr.Time)
-		if p.decoder.Decode(&fr, &s) == packet.OK {
-			p.asm.Put(&s)
-		}
+		p.frame(&fr)
 	}
 	return p.err
+}
+
+// frame takes one frame through the stages.
+func (p *player) frame(fr *packet.Frame) {
+	p.frames++
+	p.bytes += uint64(len(fr.Data))
+	p.tick(fr.Time)
+	if p.decoder.Decode(fr, &p.seg) == packet.OK {
+		p.asm.Put(&p.seg)
+	}
 }
 
 func (p *player) tick(now int64) {

@@ -22,10 +22,7 @@ type flow struct {
 	newer   *flow
 	half    [2]half
 	held    int // bytes in both queues
-	// Since when, and for how many segments, nothing could be passed on though
-	// something is held.
-	stuckSince int64
-	stuckFor   int
+	seen    int // segments, of either direction
 }
 
 // Lists of flows by how long they may be silent, each in order of last use.

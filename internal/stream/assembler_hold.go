@@ -5,7 +5,6 @@ package stream
 func (a *Assembler) hold(f *flow, h *half, q heldSegment, b []byte) {
 	a.stats.OutOfOrder.Add(1)
 	if f.held == 0 {
-		f.stuckSince, f.stuckFor = q.time, 0
 		a.waiting[f] = struct{}{}
 	}
 	from, to := q.pos, q.pos+uint64(q.wire)
@@ -86,7 +85,6 @@ func (a *Assembler) pop(f *flow, h *half) {
 	}
 	if f.held == 0 {
 		delete(a.waiting, f)
-		f.stuckFor = 0
 	}
 }
 
@@ -114,58 +112,82 @@ func (a *Assembler) pump(f *flow) {
 				a.fin(f, Dir(d), h.time)
 			}
 		}
-		if moved {
-			f.stuckFor, f.stuckSince = 0, a.now
-		}
 	}
 }
 
 // gap finds what f waits for: bytes of direction d before target, which lie in
-// nothing that is held. got: their receiver has got them.
+// nothing that is held. got: their receiver has got them. If both directions
+// have a gap, it is the one that is known for longer.
 func (f *flow) gap() (d Dir, target uint64, got bool) {
-	best, found := Dir(0), false
+	found := false
 	for i := range f.half {
 		h, o := &f.half[i], &f.half[i^1]
-		var to uint64
-		ok := false
+		to := uint64(noGap)
 		if w := h.waiting(); len(w) > 0 {
 			if w[0].pos <= h.next {
 				continue // waits for the other end's
 			}
-			to, ok = w[0].pos, true
-		} else if w := o.waiting(); len(w) > 0 && w[0].hasDep && w[0].dep > h.next {
-			to, ok = w[0].dep, true
+			to = w[0].pos
 		}
-		if !ok {
+		// Not further than what the other end waits for: it spoke in between.
+		if w := o.waiting(); len(w) > 0 && w[0].hasDep && w[0].dep > h.next {
+			to = min(to, w[0].dep)
+		}
+		if to == noGap {
 			continue
 		}
-		g := h.acked > h.next
+		g := h.proven > h.next
 		if g {
-			to = min(to, h.acked)
+			to = min(to, h.proven)
 		}
-		if !found || (g && !got) {
-			best, target, got, found = Dir(i), to, g, true
+		if !found || (g && (!got || h.provenBy < f.half[d].provenBy)) {
+			d, target, got, found = Dir(i), to, g, true
 		}
 	}
 	if !found {
 		return 0, 0, true // two ends that wait for each other
 	}
-	return best, target, got
+	return d, target, got
 }
 
-// overdue gives gaps up that were waited for long enough.
+const noGap = 1<<64 - 1
+
+// overdue gives gaps up that were waited for long enough: since it is known
+// that they were received, or, where it is not, since what follows was seen.
 func (a *Assembler) overdue(f *flow, now int64) {
 	for f.held > 0 {
-		_, _, got := f.gap()
-		waited := now - f.stuckSince
+		f.prove(now)
+		d, target, got := f.gap()
+		h := &f.half[d]
 		switch {
-		case got && (f.stuckFor >= a.cfg.HoleSegments || waited >= int64(a.cfg.HoleWait)):
-		case waited >= int64(a.cfg.LossWait):
+		case target <= h.next: // no gap at all
+		case got && (f.seen-h.provenBy >= a.cfg.HoleSegments || now-h.provenAt >= int64(a.cfg.HoleWait)):
+		case !got && now-f.oldest() >= int64(a.cfg.LossWait):
 		default:
 			return
 		}
 		a.giveUp(f)
 	}
+}
+
+// prove renews what is known of the other end once all before it is passed on.
+func (f *flow) prove(now int64) {
+	for i := range f.half {
+		if h := &f.half[i]; h.acked > h.next && h.proven <= h.next {
+			h.proven, h.provenBy, h.provenAt = h.acked, f.seen, now
+		}
+	}
+}
+
+// oldest is when the first of what is held was seen.
+func (f *flow) oldest() int64 {
+	t := int64(1<<63 - 1)
+	for i := range f.half {
+		if w := f.half[i].waiting(); len(w) > 0 {
+			t = min(t, w[0].time)
+		}
+	}
+	return t
 }
 
 // giveUp gives the first gap of f up, so that something moves.

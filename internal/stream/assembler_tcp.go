@@ -18,11 +18,16 @@ type half struct {
 	next          uint64 // all before it is passed on
 	top           uint64 // highest position seen
 	acked         uint64 // the other end has got all before it
-	fin           uint64 // where the stream ends, if hasFin
-	time          int64  // of the last chunk: time does not go back
-	strange       int
-	queue         []heldSegment // sorted by position, disjoint
-	head          int           // queue[:head] is gone
+	// proven: it is known since segment provenBy of the flow, and that time, that
+	// the other end has got all before it.
+	proven   uint64
+	provenBy int
+	provenAt int64
+	fin      uint64 // where the stream ends, if hasFin
+	time     int64  // of the last chunk: time does not go back
+	strange  int
+	queue    []heldSegment // sorted by position, disjoint
+	head     int           // queue[:head] is gone
 }
 
 // heldSegment waits for bytes before it, or for bytes of the other end that it
@@ -62,8 +67,8 @@ func (a *Assembler) tcp(f *flow, d Dir, s *packet.Segment) {
 		}
 	}
 	a.observe(f, d, s)
+	f.seen++
 	if f.held > 0 {
-		f.stuckFor++
 		a.overdue(f, s.Time)
 	}
 	h, o := &f.half[d], &f.half[d^1]
@@ -88,6 +93,9 @@ func (a *Assembler) tcp(f *flow, d Dir, s *packet.Segment) {
 					ack = o.fin // the FIN counts one
 				}
 				o.acked = max(o.acked, ack)
+				if o.acked > o.next && o.proven <= o.next {
+					o.proven, o.provenBy, o.provenAt = o.acked, f.seen, s.Time
+				}
 			}
 			if f.list == listOpening && s.Flags&(packet.SYN|packet.RST) == 0 {
 				f.conn.Opened = s.Time
