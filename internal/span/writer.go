@@ -124,8 +124,8 @@ func (w *writer) slot(k string) *keyValue {
 	return &w.kv[len(w.kv)-1]
 }
 
-func (w *writer) str(k, v string)       { w.slot(k).value = w.text(v) }
-func (w *writer) int(k string, n int64) { w.slot(k).value = w.number(n) }
+func (w *writer) str(k, v string)       { w.kv = append(w.kv, keyValue{key: k, value: w.text(v)}) }
+func (w *writer) int(k string, n int64) { w.kv = append(w.kv, keyValue{key: k, value: w.number(n)}) }
 
 // bytes goes around: only the API makes byte values.
 func (w *writer) bytes(k string, v []byte) {
