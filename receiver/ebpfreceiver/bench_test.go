@@ -43,6 +43,7 @@ func BenchmarkExchange(b *testing.B) {
 		span:    span.Config{Host: who.Host{ID: "h"}},
 		who:     who.Config{Proc: b.TempDir()},
 		mute:    func(uint64) { b.Fatal("a connection is muted") },
+		raise:   func(uint64) { b.Fatal("HTTP/1 takes turns") },
 		emit:    func(_ ptrace.Traces, n int) { spans += n },
 	})
 	s.put(clockRecord())

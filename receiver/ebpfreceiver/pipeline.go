@@ -52,6 +52,7 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 		who:      who.Config{Proc: cfg.Process.ProcRoot, Command: cfg.Process.CommandLine, Host: host},
 		unparsed: cfg.Unparsed.Ports,
 		mute:     c.Mute,
+		raise:    c.Raise,
 		emit:     p.out.put,
 	}
 	p.config = sc

@@ -61,6 +61,7 @@ type player struct {
 	closed atomic.Int32
 	mu     sync.Mutex
 	muted  []uint64
+	raised []uint64
 }
 
 func newPlayer(records ...[]byte) *player {
@@ -88,6 +89,12 @@ func (p *player) Mute(sock uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.muted = append(p.muted, sock)
+}
+
+func (p *player) Raise(sock uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.raised = append(p.raised, sock)
 }
 
 func (p *player) Announce(uint64)      {}

@@ -32,6 +32,7 @@ type capture interface {
 	Run(ctx context.Context, put func(raw []byte)) error
 	Mute(sock uint64)
 	Announce(sock uint64)
+	Raise(sock uint64)
 	Hooks() []kernel.Hook
 	Stats() kernel.Stats
 	Close() error

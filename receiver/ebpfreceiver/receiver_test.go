@@ -369,6 +369,32 @@ func TestUnparsed(t *testing.T) {
 	}
 }
 
+// TestRaise: where messages do not take turns, every call is captured to the full.
+func TestRaise(t *testing.T) {
+	numbered := *lines
+	numbered.Pairing = l7.ByStream
+	for _, c := range []struct {
+		proto *l7.Protocol
+		want  int
+	}{{lines, 0}, {&numbered, 1}} {
+		tk := newTalk(7, 100, event.RoleClient)
+		tk.asks(3)
+		p := newPlayer(append([][]byte{clockRecord()}, tk.out...)...)
+		r := make1(t, testConfig(), consumertest.NewNop(), p)
+		r.known = []*l7.Protocol{c.proto}
+		if err := r.Start(context.Background(), componenttest.NewNopHost()); err != nil {
+			t.Fatal(err)
+		}
+		<-p.played
+		if err := r.Shutdown(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.raised) != c.want || c.want == 1 && p.raised[0] != 7 {
+			t.Errorf("raised %v, want %d", p.raised, c.want)
+		}
+	}
+}
+
 // TestRecord: what was recorded plays again.
 func TestRecord(t *testing.T) {
 	tk := newTalk(1, 100, event.RoleClient)

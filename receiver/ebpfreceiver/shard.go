@@ -42,6 +42,7 @@ type shardConfig struct {
 	who      who.Config
 	unparsed []uint16
 	mute     func(sock uint64)
+	raise    func(sock uint64)
 	emit     func(ptrace.Traces, int)
 }
 
@@ -61,6 +62,13 @@ func newShard(c shardConfig) *shard {
 	c.session.Mute = func(conn *stream.Conn) {
 		if sock, ok := s.table.Muteable(conn); ok {
 			c.mute(sock)
+		}
+	}
+	// The kernel keeps the head of what one end says until the other one speaks;
+	// where messages do not take turns, each call may begin one.
+	c.session.Identified = func(conn *stream.Conn, p *l7.Protocol) {
+		if p.Pairing == l7.ByStream && conn.Transport == l7.TCP {
+			c.raise(conn.ID)
 		}
 	}
 	s.engine = session.New(c.session, s.tracker.Put)

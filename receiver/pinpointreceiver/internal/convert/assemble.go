@@ -53,8 +53,8 @@ type Assembler struct {
 	// Queues in order of time: groups without PSpan, with it, and emitted. A
 	// group that went on is left in its old queue until its turn.
 	waiting, ready, whole, done queue
-	events               int
-	maxSpans, maxEvents  int
+	events                      int
+	maxSpans, maxEvents         int
 	// Counters.
 	Overflow, Late, Orphans, Duplicates uint64
 }
