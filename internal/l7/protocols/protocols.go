@@ -5,6 +5,7 @@ package protocols
 import (
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/l7/amqp"
+	"github.com/hopscope/hopscope/internal/l7/cassandra"
 	"github.com/hopscope/hopscope/internal/l7/dns"
 	"github.com/hopscope/hopscope/internal/l7/dubbo"
 	"github.com/hopscope/hopscope/internal/l7/http1"
@@ -40,5 +41,6 @@ func All() []*l7.Protocol {
 		mongodb.Protocol,
 		postgresql.Protocol,
 		memcached.Protocol,
+		cassandra.Protocol,
 	}
 }
