@@ -215,3 +215,55 @@ func TestKill(t *testing.T) {
 		}
 	}
 }
+
+// TestRaise: every call on a raised socket is kept to the full, and a long
+// one-way run that is not raised is told in a few records without a hole.
+func TestRaise(t *testing.T) {
+	r := startRig(t, Config{})
+	a, b := fdPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	const size, calls = 8192, 400
+	chunk := strings.Repeat("bulk", size/4)
+	for range calls {
+		send(t, a, chunk)
+		recv(t, b, size)
+	}
+	send(t, b, "thanks")
+	recv(t, a, 6)
+	es := r.until("the end", func(es []event.Event) bool { return len(moved(es, event.Recv, "thanks")) == 1 })
+	tx := moved(es, event.Recv, "thanks")[0].Sock
+	var next uint64
+	records, kept := 0, 0
+	for _, e := range moved(es, event.Send, "") {
+		if e.Sock != tx {
+			continue
+		}
+		if e.Data.Pos != next {
+			t.Errorf("hole at %d: %s", next, describe(&e))
+		}
+		next = e.Data.Pos + uint64(e.Data.Wire)
+		records++
+		kept += len(e.Payload)
+	}
+	if next != calls*size || records > 120 || kept > 40<<10 {
+		t.Errorf("%d bytes in %d records with %d bytes kept", next, records, kept)
+	}
+	r.c.Raise(tx)
+	r.until("raised", func([]event.Event) bool {
+		send(t, a, chunk)
+		recv(t, b, size)
+		time.Sleep(time.Millisecond)
+		for _, e := range moved(r.events, event.Send, "bulk") {
+			if e.Sock == tx && e.Data.Pos > calls*size+3*size && len(e.Payload) == DefaultMaxCapture {
+				return true
+			}
+		}
+		select {
+		case e := <-r.ch:
+			r.events = append(r.events, e)
+		default:
+		}
+		return false
+	})
+}
