@@ -8,6 +8,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/cassandra"
 	"github.com/hopscope/hopscope/internal/l7/dns"
 	"github.com/hopscope/hopscope/internal/l7/dubbo"
+	"github.com/hopscope/hopscope/internal/l7/fastcgi"
 	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/http2"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
@@ -37,6 +38,7 @@ func All() []*l7.Protocol {
 		mysql.Protocol,
 		thrift.Protocol,
 		dubbo.Protocol,
+		fastcgi.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 		postgresql.Protocol,
