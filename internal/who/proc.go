@@ -2,6 +2,7 @@ package who
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/json"
 	"io"
 	"net/url"
@@ -34,6 +35,7 @@ func (t *Table) read(pid uint32) *Process {
 	if p.Executable == "" {
 		p.Executable = comm
 	}
+	p.Runtime = runtimeOf(t.path(pid, "exe"))
 	if t.cfg.Command {
 		if b := head(t.path(pid, "cmdline"), maxCommand); len(b) > 0 {
 			p.Command = strings.ToValidUTF8(string(bytes.ReplaceAll(bytes.TrimRight(b, "\x00"), []byte{0}, []byte{' '})), "?")
@@ -48,6 +50,23 @@ func (t *Table) read(pid uint32) *Process {
 	t.service(p, environ(head(t.path(pid, "environ"), maxEnviron)), cg)
 	p.Instance = t.instance(pid, start)
 	return p
+}
+
+// runtimeOf is "go" for what the Go linker made, which says so in sections that
+// stay when the rest is stripped; "" for all else.
+func runtimeOf(exe string) string {
+	f, err := elf.Open(exe)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for _, s := range f.Sections {
+		switch s.Name {
+		case ".go.buildinfo", ".note.go.buildid", ".gopclntab":
+			return "go"
+		}
+	}
+	return ""
 }
 
 func (t *Table) path(pid uint32, name string) string {

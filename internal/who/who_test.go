@@ -152,6 +152,27 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+func TestRuntime(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProc(t)
+	p.add(7, 1, "x", self, nil)
+	text := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(text, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.add(8, 1, "x", text, nil)
+	tab := NewTable(Config{Proc: p.dir})
+	if got := tab.Process(7).Runtime; got != "go" {
+		t.Errorf("this test's runtime is %q", got)
+	}
+	if got := tab.Process(8).Runtime; got != "" {
+		t.Errorf("a script's runtime is %q", got)
+	}
+}
+
 func TestHost(t *testing.T) {
 	p := newProc(t)
 	p.write(1, "root/etc/hostname", "node-1\n")

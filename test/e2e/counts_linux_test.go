@@ -19,7 +19,7 @@ import (
 // roomy has a ring that holds a whole run: the load here takes all of the
 // machine, and these tests are about counts without loss.
 func roomy(c *ebpfreceiver.Config) {
-	c.Sockets.RingSize = 512 << 20
+	c.Sockets.RingSize = 256 << 20
 	c.Batch.Queue = 1 << 12
 }
 
