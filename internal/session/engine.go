@@ -21,8 +21,6 @@ type Config struct {
 	MaxLooks int
 	// MaxPending is how many requests of one connection may be open. Zero: 16384.
 	MaxPending int
-	// MaxConns is how many connections are kept before the one that was silent
-	// longest is given up. Zero: 65536.
 	Payload int // bytes of each message kept for plugins; 0 = none
 	// Force names the protocol of a server port; forbidden ones are left out.
 	Force map[uint16]*l7.Protocol

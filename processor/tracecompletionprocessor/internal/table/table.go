@@ -126,8 +126,12 @@ func (t *Table) addApp(n *Node) bool {
 // made a call is looked for.
 const maxClients = 1024
 
+// twiceWithin: two spans of one id are one hop seen twice if they start within
+// it. Ids made of a DNS message id and a question come again.
+const twiceWithin = int64(1e9)
+
 func (t *Table) addHop(n *Node) bool {
-	if t.hops[n.Span] != nil {
+	if o := t.hops[n.Span]; o != nil && abs(o.Start-n.Start) < twiceWithin {
 		t.stats.Duplicates++
 		return false
 	}
