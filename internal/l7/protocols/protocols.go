@@ -12,6 +12,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/http1"
 	"github.com/hopscope/hopscope/internal/l7/http2"
 	"github.com/hopscope/hopscope/internal/l7/kafka"
+	"github.com/hopscope/hopscope/internal/l7/ldap"
 	"github.com/hopscope/hopscope/internal/l7/memcached"
 	"github.com/hopscope/hopscope/internal/l7/mongodb"
 	"github.com/hopscope/hopscope/internal/l7/mqtt"
@@ -44,5 +45,6 @@ func All() []*l7.Protocol {
 		postgresql.Protocol,
 		memcached.Protocol,
 		cassandra.Protocol,
+		ldap.Protocol,
 	}
 }
