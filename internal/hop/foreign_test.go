@@ -45,3 +45,22 @@ func TestForeign(t *testing.T) {
 		t.Error("two spans of one SkyWalking segment have one id")
 	}
 }
+
+// FuzzForeign: ids come from headers, which anybody may write.
+func FuzzForeign(f *testing.F) {
+	for _, format := range []string{"w3c", "b3", "jaeger", "sw8", "sw6", "pinpoint", "xray", "datadog", "custom", ""} {
+		f.Add(format, "4bf92f3577b34da6a3ce929d0e0e4736")
+		f.Add(format, "1-5759e988-bd862e3fe1be46a994272793")
+		f.Add(format, "-1")
+	}
+	f.Fuzz(func(t *testing.T, format, text string) {
+		id, ok := ForeignTrace(format, text)
+		if ok && id == [16]byte{} {
+			t.Errorf("%s %q: an id of zeros", format, text)
+		}
+		again, _ := ForeignTrace(format, text)
+		if again != id || ForeignSpan(format, text) != ForeignSpan(format, text) {
+			t.Errorf("%s %q: two answers", format, text)
+		}
+	})
+}
