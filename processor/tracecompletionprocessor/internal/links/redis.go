@@ -40,6 +40,12 @@ type Redis struct {
 	puts, putErrors, putDropped, gets, hits, getErrors atomic.Uint64
 }
 
+// silent keeps the client from printing a line per failed dial: failures are
+// counted.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // writeTimeout bounds one pipelined write. It is generous: nobody waits for it.
 const writeTimeout = time.Second
 
@@ -51,6 +57,7 @@ func NewRedis(s RedisSettings) *Redis {
 		MaxRetries: -1, DialTimeout: time.Second, ContextTimeoutEnabled: true,
 		DisableIdentity: true,
 	}
+	redis.SetLogger(silent{})
 	r := &Redis{c: redis.NewUniversalClient(o), prefix: s.Prefix, ttl: s.TTL, queue: make(chan []Entry, max(1, s.Queue)), done: make(chan struct{})}
 	go r.write()
 	return r

@@ -53,7 +53,7 @@ func TestRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got[0] != (Trace{id(250), false}) || got[1] != (Trace{id(251), false}) || got[2] != (Trace{id(3), true}) || steps != 2 {
+	if got[0] != (Trace{id(250), false}) || got[1] != (Trace{id(251), false}) || got[2] != (Trace{id(3), true}) || steps != 1 {
 		t.Errorf("%v %v %v in %d steps", got[0], got[1], got[2], steps)
 	}
 	if st := b.Stats(); st.Hits < n {
