@@ -100,7 +100,9 @@ func (a *Assembler) pump(f *flow) {
 					break
 				}
 				moved = true
-				if skip := h.next - q.pos; skip >= uint64(q.wire) {
+				if h.ended { // held before an end that lies before it
+					a.stats.Strange.Add(1)
+				} else if skip := h.next - q.pos; skip >= uint64(q.wire) {
 					a.stats.Duplicate.Add(1)
 				} else {
 					b := q.b[min(skip, uint64(len(q.b))):]

@@ -236,7 +236,7 @@ func (a *Assembler) data(f *flow, d Dir, seq uint32, ack uint64, hasAck bool, s 
 		a.stats.Duplicate.Add(1)
 		return
 	}
-	if s.Flags&packet.FIN != 0 && !h.hasFin {
+	if s.Flags&packet.FIN != 0 && !h.hasFin && at+int64(n) >= int64(h.next) {
 		h.fin, h.hasFin = uint64(at+int64(n)), true
 	}
 	if skip := int64(h.next) - at; skip > 0 && n > 0 {
@@ -251,6 +251,11 @@ func (a *Assembler) data(f *flow, d Dir, seq uint32, ack uint64, hasAck bool, s 
 		}
 	}
 	pos := uint64(max(at, 0))
+	if h.hasFin && pos+uint64(n) > h.fin { // what comes after an end is nobody's
+		a.stats.Strange.Add(1)
+		n = uint32(h.fin - min(pos, h.fin))
+		b = b[:min(int(n), len(b))]
+	}
 	h.top = max(h.top, pos+uint64(n))
 	if n > 0 {
 		if pos == h.next && h.head == len(h.queue) && (!hasAck || ack <= o.next || !o.seen) {
