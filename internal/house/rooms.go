@@ -45,7 +45,7 @@ func rooms() []Room {
 		{Path: "internal/house"},
 
 		{Path: "receiver/ebpfreceiver/**", Doors: []string{"internal/*", list}},
-		{Path: "receiver/pinpointreceiver/**", Doors: []string{hop, semconv, packet, stream, l7, h2, "internal/l7/sqltext"}},
+		{Path: "receiver/pinpointreceiver/**", Doors: []string{hop, semconv, packet, "internal/tap", stream, l7, h2, "internal/l7/sqltext"}},
 		{Path: "processor/wasmparserprocessor/**", Doors: []string{wasmhost, semconv, session, l7, stream}},
 		{Path: "processor/tracecompletionprocessor/**", Doors: []string{hop, semconv}},
 		{Path: "exporter/tracestoreexporter/**", Doors: []string{hop, semconv}},
