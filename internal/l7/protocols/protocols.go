@@ -5,6 +5,7 @@ package protocols
 import (
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/l7/amqp"
+	"github.com/hopscope/hopscope/internal/l7/brpc"
 	"github.com/hopscope/hopscope/internal/l7/cassandra"
 	"github.com/hopscope/hopscope/internal/l7/dns"
 	"github.com/hopscope/hopscope/internal/l7/dubbo"
@@ -20,6 +21,8 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/nats"
 	"github.com/hopscope/hopscope/internal/l7/postgresql"
 	"github.com/hopscope/hopscope/internal/l7/redis"
+	"github.com/hopscope/hopscope/internal/l7/sofarpc"
+	"github.com/hopscope/hopscope/internal/l7/tars"
 	"github.com/hopscope/hopscope/internal/l7/thrift"
 	"github.com/hopscope/hopscope/internal/l7/tls"
 )
@@ -40,6 +43,9 @@ func All() []*l7.Protocol {
 		thrift.Protocol,
 		dubbo.Protocol,
 		fastcgi.Protocol,
+		sofarpc.Protocol,
+		brpc.Protocol,
+		tars.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 		postgresql.Protocol,
