@@ -4,6 +4,7 @@ package ldap
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strconv"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -219,13 +220,36 @@ type parser struct {
 	opt *l7.Options
 	// tls is the StartTLS that is under way: its id, 0 for none.
 	tls uint64
+	// bound: a bind was seen, so SASL may protect what follows. wrapped is what
+	// is left, of each side, of a protected buffer that can be read.
+	bound   bool
+	wrapped [2]int
 }
 
 // Resync: what was lost may have been StartTLS, but then nothing is found.
-func (p *parser) Resync(l7.Side) { p.tls = 0 }
+func (p *parser) Resync(side l7.Side) { p.tls, p.wrapped[side] = 0, 0 }
 
 func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
+	left := p.wrapped[side]
+	if left == 0 && w.B[0] == 0 && p.bound {
+		return p.sasl(side, w)
+	}
+	if left > 0 && len(w.B) >= left {
+		w.B, w.End = w.B[:left], true
+	}
 	e, ok, more := open(w.B)
+	if left > 0 {
+		if more && !w.End {
+			return 0, l7.ErrMore
+		}
+		if !ok || e.n > left {
+			p.wrapped[side] = 0
+			return left, l7.ErrSkip // a checksum behind the last message
+		}
+		if len(w.B) >= min(e.n, maxLook) || w.End {
+			p.wrapped[side] -= e.n
+		}
+	}
 	switch {
 	case more:
 		return 0, l7.ErrMore
@@ -246,6 +270,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	case opUnbind, opAbandon:
 		m.Type = l7.TypeOneWay
 	case opBind:
+		p.bound = true
 		take(&body, 0x02)
 		m.Target = p.name(take(&body, 0x04), m)
 	case 10:
@@ -293,6 +318,42 @@ func (p *parser) answer(e envelope, body []byte, m *l7.Message) error {
 		m.Switch = code[0] == 0
 	}
 	return nil
+}
+
+// sasl reads the head of a buffer that SASL protects (RFC 4422, 3.7): its
+// length, then a token of Kerberos (RFC 4121, 4.2.6.2) or NTLM. If that only
+// signs, the messages are behind it.
+func (p *parser) sasl(side l7.Side, w l7.Window) (int, error) {
+	b := w.B
+	if len(b) < 4+17 {
+		return 0, l7.ErrMore
+	}
+	n := int(binary.BigEndian.Uint32(b))
+	if n < 16+5 || n > maxMessage {
+		return 0, l7.ErrLost
+	}
+	t := b[4:]
+	head := 16
+	switch {
+	case t[0] == 5 && t[1] == 4 && t[3] == 0xff:
+		if t[2]&2 != 0 {
+			return 4 + n, l7.ErrSkip // encrypted
+		}
+		head += int(binary.BigEndian.Uint16(t[6:])) // the checksum was moved here
+	case t[0] != 1 || t[1] != 0 || t[2] != 0 || t[3] != 0:
+		return 4 + n, l7.ErrSkip
+	}
+	if head > n-5 {
+		return 0, l7.ErrLost
+	}
+	if len(t) <= head && !w.End {
+		return 0, l7.ErrMore
+	}
+	if len(t) <= head || t[head] != 0x30 {
+		return 4 + n, l7.ErrSkip
+	}
+	p.wrapped[side] = n - head
+	return 4 + head, l7.ErrSkip
 }
 
 // name is a distinguished name as it may be shown: who it is about is left out,
