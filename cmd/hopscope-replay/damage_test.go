@@ -65,8 +65,10 @@ type frame struct{ packet.Frame }
 
 // TestDamaged: of captures with frames lost, in another order, or cut, no pair
 // of request and answer comes out that was not one.
-func TestDamaged(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
+func TestDamaged(t *testing.T) { damaged(t, 1) }
+
+func damaged(t *testing.T, seed uint64) {
+	var rng *rand.Rand // seeded anew for each capture: a failure can be repeated
 	damages := map[string]func([]frame) []frame{
 		"lost": func(fs []frame) (out []frame) {
 			for _, f := range fs {
@@ -104,6 +106,7 @@ func TestDamaged(t *testing.T) {
 			requests[k] = true
 		}
 		for kind, damage := range damages {
+			rng = rand.New(rand.NewPCG(seed, 1))
 			got := exchanges(t, path, damage)
 			invented, first, answered := 0, "", 0
 			for k, what := range got {
