@@ -19,16 +19,53 @@ type event struct {
 	Action, Package, Test, Output, ImportPath string
 }
 
+// againEnv, if set, lets packages that failed run once more, alone: tests that
+// need the machine's time can fail on a busy one. A package that fails twice has
+// failed; one that does not is named as unsteady.
+const againEnv = "GOTEST_AGAIN"
+
+// maxAgain is how many packages may be unsteady before it is no accident.
+const maxAgain = 4
+
 func main() {
-	cmd := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...)
+	bad, err := run(os.Args[1:])
+	if len(bad) == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if len(bad) == 0 {
+		return
+	}
+	if os.Getenv(againEnv) == "" || len(bad) > maxAgain {
+		os.Exit(1)
+	}
+	flags := []string{"-count=1", "-p=1"}
+	for _, a := range os.Args[1:] {
+		if !strings.Contains(a, "/") {
+			flags = append(flags, a)
+		}
+	}
+	for _, pkg := range bad {
+		fmt.Printf("== once more, alone: %s\n", pkg)
+	}
+	still, err := run(append(flags, bad...))
+	if len(still) > 0 || err != nil {
+		fmt.Println("failed twice:", strings.Join(still, " "))
+		os.Exit(1)
+	}
+	fmt.Println("unsteady, failed once and passed alone:", strings.Join(bad, " "))
+}
+
+// run runs go test and returns the packages that failed.
+func run(args []string) (bad []string, err error) {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "gotest:", err)
-		os.Exit(1)
+		return nil, fmt.Errorf("gotest: %w", err)
 	}
 
 	p := printer{held: map[string][]string{}, reasons: map[string][]string{}}
@@ -44,9 +81,7 @@ func main() {
 	}
 	err = cmd.Wait()
 	p.summary()
-	if err != nil {
-		os.Exit(1)
-	}
+	return p.bad, err
 }
 
 // printer holds back what a test prints until it is known how the test ended.
@@ -54,6 +89,7 @@ type printer struct {
 	held                    map[string][]string
 	passed, failed, skipped int
 	reasons                 map[string][]string // why: which tests were skipped
+	bad                     []string            // packages that failed
 }
 
 func (p *printer) line(line string) {
@@ -63,6 +99,9 @@ func (p *printer) line(line string) {
 		return
 	}
 	if e.Test == "" {
+		if e.Action == "fail" {
+			p.bad = append(p.bad, e.Package)
+		}
 		if e.Action == "output" || e.Action == "build-output" {
 			if e.Output != "PASS\n" && !strings.HasSuffix(e.Output, "[no test files]\n") {
 				fmt.Print(e.Output)
