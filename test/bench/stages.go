@@ -22,12 +22,18 @@ func stages(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-bench=.", "-benchmem", "-cpu=1", "-p=1", "./...")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("go test -bench: %w\n%s", err, out)
-	}
 	all := readStages(out)
 	if len(all) == 0 {
-		return fmt.Errorf("go test -bench ran no benchmark:\n%s", out)
+		return fmt.Errorf("go test -bench ran no benchmark: %v\n%s", err, out)
+	}
+	if err != nil {
+		// One broken package must not cost the figures of all others.
+		fmt.Fprintf(os.Stderr, "go test -bench: %v; what failed:\n", err)
+		for line := range strings.Lines(string(out)) {
+			if strings.Contains(line, "FAIL") {
+				fmt.Fprint(os.Stderr, "  ", line)
+			}
+		}
 	}
 	fmt.Println("\nStages: one core; ns of one operation, which the benchmark's name tells.")
 	fmt.Println("| package | benchmark | ns/op | allocs/op | B/op | more |\n| --- | --- | --: | --: | --: | --- |")
