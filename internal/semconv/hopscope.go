@@ -92,6 +92,7 @@ const (
 
 	MessagingCompression   = "hopscope.messaging.compression"
 	MessagingDestinationID = "hopscope.messaging.destination.id"
+	MessagingOffset        = "hopscope.messaging.offset"
 	MessagingQoS           = "hopscope.messaging.qos"
 	MessagingRedelivered   = "hopscope.messaging.redelivered"
 	MessagingReplyTo       = "hopscope.messaging.reply_to"

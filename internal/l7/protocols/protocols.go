@@ -21,7 +21,9 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/nats"
 	"github.com/hopscope/hopscope/internal/l7/postgresql"
 	"github.com/hopscope/hopscope/internal/l7/redis"
+	"github.com/hopscope/hopscope/internal/l7/rocketmq"
 	"github.com/hopscope/hopscope/internal/l7/sofarpc"
+	"github.com/hopscope/hopscope/internal/l7/someip"
 	"github.com/hopscope/hopscope/internal/l7/tars"
 	"github.com/hopscope/hopscope/internal/l7/thrift"
 	"github.com/hopscope/hopscope/internal/l7/tls"
@@ -46,6 +48,8 @@ func All() []*l7.Protocol {
 		sofarpc.Protocol,
 		brpc.Protocol,
 		tars.Protocol,
+		rocketmq.Protocol,
+		someip.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 		postgresql.Protocol,

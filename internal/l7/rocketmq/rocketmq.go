@@ -1,0 +1,387 @@
+// Package rocketmq reads the remoting protocol of RocketMQ, with headers in JSON
+// and in RocketMQ's own form.
+//
+// Sending a message publishes; pulling is a call of the consumer, as with Kafka:
+// what comes back is many messages or none.
+package rocketmq
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/hopscope/hopscope/internal/l7"
+)
+
+// Protocol is RocketMQ's remoting protocol.
+var Protocol = &l7.Protocol{
+	Name:      "rocketmq",
+	Transport: l7.TCP,
+	Ports:     []uint16{10911, 9876},
+	Pairing:   l7.ByStream,
+	Keys: l7.Keys{
+		Op:     "messaging.operation.name",
+		Target: "messaging.destination.name",
+		Code:   "hopscope.response.code",
+	},
+	Attrs:  []l7.Attr{{Key: "messaging.system", Str: "rocketmq"}},
+	Detect: detect,
+	New:    func(o *l7.Options) l7.Parser { return &parser{opts: o} },
+}
+
+const (
+	// maxFrame bounds what is believed of a length: the broker's limit is 16 MiB.
+	maxFrame = 64 << 20
+	// maxHeader bounds a header, and so what is waited for: properties are in it.
+	maxHeader = 48 << 10
+	maxText   = 512
+)
+
+type parser struct{ opts *l7.Options }
+
+// command is a header.
+type command struct {
+	code, flag, opaque int64
+	remark             []byte
+	fields             func(f func(k, v []byte)) // calls f for each extension field
+}
+
+const (
+	flagResponse = 1
+	flagOneWay   = 2
+)
+
+// readHead reads the lengths: of all, and of the header with its kind on top.
+func readHead(b []byte) (total, header int, kind byte, ok bool) {
+	c := l7.Cursor{B: b}
+	size, h := c.U32(), c.U32()
+	kind, header = byte(h>>24), int(h&0xffffff)
+	if len(b) >= 4 && (size < 8 || size > maxFrame) {
+		return 0, 0, 0, false
+	}
+	if len(b) >= 8 && (kind > 1 || header+4 > int(size) || header < 2 || header > maxHeader) {
+		return 0, 0, 0, false
+	}
+	return int(size) + 4, header, kind, true
+}
+
+func detect(b []byte) l7.Verdict {
+	_, header, kind, ok := readHead(b)
+	switch {
+	case !ok:
+		return l7.No
+	case len(b) > 8 && kind == 0 && b[8] != '{':
+		return l7.No
+	case len(b) < 8 || len(b) < 8+min(header, 1<<10):
+		return l7.More
+	}
+	cmd, ok := read(kind, b[8:min(len(b), 8+header)])
+	switch {
+	case !ok || cmd.flag > 3 || cmd.flag < 0 || cmd.code < 0 || cmd.code > 1<<15:
+		return l7.No
+	case cmd.flag&flagResponse != 0:
+		return l7.Response
+	}
+	return l7.Request
+}
+
+func read(kind byte, b []byte) (command, bool) {
+	if kind == 0 {
+		return readJSON(b)
+	}
+	return readBinary(b)
+}
+
+// readBinary reads RocketMQ's own form,
+// https://github.com/apache/rocketmq/blob/develop/remoting/src/main/java/org/apache/rocketmq/remoting/protocol/RocketMQSerializable.java
+func readBinary(b []byte) (x command, ok bool) {
+	c := l7.Cursor{B: b}
+	x.code = int64(c.U16())
+	language := c.U8()
+	c.Skip(2) // version
+	x.opaque = int64(int32(c.U32()))
+	x.flag = int64(int32(c.U32()))
+	x.remark = c.Take(int(c.U32()))
+	ext := c.Take(int(c.U32()))
+	if c.Short() || c.Len() != 0 || language > 20 {
+		return x, false
+	}
+	x.fields = func(f func(k, v []byte)) {
+		e := l7.Cursor{B: ext}
+		for e.Len() > 0 {
+			k := e.Take(int(e.U16()))
+			v := e.Take(int(e.U32()))
+			if e.Short() {
+				return
+			}
+			f(k, v)
+		}
+	}
+	return x, true
+}
+
+// readJSON reads a header in JSON: a flat object, and extFields of texts in it.
+func readJSON(b []byte) (x command, ok bool) {
+	var ext []byte
+	seen := 0
+	whole := object(b, func(k, v []byte) {
+		var to *int64
+		switch l7.View(k) {
+		case "code":
+			to = &x.code
+		case "flag":
+			to = &x.flag
+		case "opaque":
+			to = &x.opaque
+		case "remark":
+			x.remark = unquote(v)
+			return
+		case "extFields":
+			ext = v
+			return
+		default:
+			return
+		}
+		if n, ok := number(v); ok {
+			*to = n
+			seen++
+		}
+	})
+	x.fields = func(f func(k, v []byte)) {
+		object(ext, func(k, v []byte) { f(k, unquote(v)) })
+	}
+	return x, whole && seen == 3
+}
+
+// number reads a decimal number.
+func number(b []byte) (n int64, ok bool) {
+	neg := len(b) > 0 && b[0] == '-'
+	if neg {
+		b = b[1:]
+	}
+	if len(b) == 0 || len(b) > 18 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if neg {
+		n = -n
+	}
+	return n, true
+}
+
+// message is where it goes, and what came with it.
+type message struct {
+	topic, group, queue, properties []byte
+}
+
+func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
+	total, header, kind, ok := readHead(w.B)
+	switch {
+	case !ok:
+		return 0, l7.ErrLost
+	case len(w.B) < 8, len(w.B) < 8+header && !w.End:
+		return 0, l7.ErrMore
+	case len(w.B) < 8+header:
+		return total, l7.ErrSkip
+	}
+	x, ok := read(kind, w.B[8:8+header])
+	if !ok {
+		return 0, l7.ErrLost
+	}
+	answer := x.flag&flagResponse != 0
+	m.Stream = uint64(uint32(x.opaque))
+	if side == l7.Server && !answer {
+		// The broker asks too (rebalance, transaction checks); few of its requests
+		// are answered.
+		if x.flag&flagOneWay == 0 {
+			return total, l7.ErrSkip
+		}
+		m.Type, m.Op = l7.TypeOneWay, operation(m.Text, x.code)
+		return total, nil
+	}
+	if answer != (side == l7.Server) {
+		return total, l7.ErrSkip
+	}
+	var f message
+	if answer {
+		m.Type = l7.TypeResponse
+		p.status(m, &x)
+		x.fields(func(k, v []byte) {
+			if l7.View(k) != "queueOffset" {
+				return
+			}
+			if n, ok := number(v); ok {
+				m.AddInt("hopscope.messaging.offset", n)
+			}
+		})
+		return total, nil
+	}
+	p.request(&x, &f, m)
+	return total, nil
+}
+
+func (p *parser) request(x *command, f *message, m *l7.Message) {
+	if x.flag&flagOneWay != 0 {
+		m.Type = l7.TypeOneWay
+	}
+	m.Op = operation(m.Text, x.code)
+	var b [20]byte
+	m.Session = m.Text.Copy(strconv.AppendInt(b[:0], x.opaque, 10))
+	v2 := x.code == 310 || x.code == 320
+	x.fields(func(k, v []byte) {
+		switch name := l7.View(k); {
+		case v2 && name == "a", name == "producerGroup", name == "consumerGroup", name == "group":
+			f.group = v
+		case v2 && name == "b", name == "topic":
+			f.topic = v
+		case v2 && name == "e", name == "queueId":
+			f.queue = v
+		case v2 && name == "i", name == "properties":
+			f.properties = v
+		default:
+			p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+		}
+	})
+	switch x.code {
+	case 10, 310, 320, 325:
+		m.Flow = l7.FlowPublish
+		m.Add("messaging.operation.type", "send")
+	case 11, 361, 200050:
+		m.Add("messaging.operation.type", "receive")
+	}
+	if len(f.topic) > 0 {
+		m.Target = m.Text.Copy(f.topic)
+		m.Route = m.Target
+	}
+	add := func(key string, v []byte) {
+		if len(v) > 0 {
+			m.Add(key, m.Text.Copy(v))
+		}
+	}
+	add("messaging.destination.partition.id", f.queue)
+	add("messaging.consumer.group.name", f.group)
+	// Properties are name 1 value 2 name 1 value 2.
+	for props := f.properties; len(props) > 0; {
+		var kv []byte
+		kv, props, _ = bytes.Cut(props, []byte{2})
+		k, v, ok := bytes.Cut(kv, []byte{1})
+		if !ok {
+			continue
+		}
+		switch l7.View(k) {
+		case "UNIQ_KEY":
+			add("messaging.message.id", v)
+		case "TAGS":
+			add("messaging.rocketmq.message.tag", v)
+		default:
+			p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+		}
+	}
+}
+
+func (p *parser) status(m *l7.Message, x *command) {
+	var b [20]byte
+	m.Code = m.Text.Copy(strconv.AppendInt(b[:0], x.code, 10))
+	switch x.code {
+	case 0, 10, 11, 12: // done; flushing or copying was late; no copy
+		m.Status = l7.StatusOK
+		return
+	case 19, 20, 21: // nothing new, ask again, offset moved: how a pull goes on
+		m.Status = l7.StatusOK
+		return
+	case 3, 13, 15, 16, 17, 18, 22, 23, 24, 25, 26, 206, 207:
+		m.Status = l7.StatusClientError
+	default:
+		m.Status = l7.StatusServerError
+	}
+	m.Error = m.Text.Copy(x.remark[:min(len(x.remark), maxText)])
+}
+
+// operation is RequestCode's name of a code.
+func operation(t *l7.Text, code int64) string {
+	switch code {
+	case 10:
+		return "SEND_MESSAGE"
+	case 11:
+		return "PULL_MESSAGE"
+	case 12:
+		return "QUERY_MESSAGE"
+	case 14:
+		return "QUERY_CONSUMER_OFFSET"
+	case 15:
+		return "UPDATE_CONSUMER_OFFSET"
+	case 17:
+		return "UPDATE_AND_CREATE_TOPIC"
+	case 29:
+		return "SEARCH_OFFSET_BY_TIMESTAMP"
+	case 30:
+		return "GET_MAX_OFFSET"
+	case 31:
+		return "GET_MIN_OFFSET"
+	case 33:
+		return "VIEW_MESSAGE_BY_ID"
+	case 34:
+		return "HEART_BEAT"
+	case 35:
+		return "UNREGISTER_CLIENT"
+	case 36:
+		return "CONSUMER_SEND_MSG_BACK"
+	case 37:
+		return "END_TRANSACTION"
+	case 38:
+		return "GET_CONSUMER_LIST_BY_GROUP"
+	case 39:
+		return "CHECK_TRANSACTION_STATE"
+	case 40:
+		return "NOTIFY_CONSUMER_IDS_CHANGED"
+	case 41:
+		return "LOCK_BATCH_MQ"
+	case 42:
+		return "UNLOCK_BATCH_MQ"
+	case 103:
+		return "REGISTER_BROKER"
+	case 105:
+		return "GET_ROUTEINFO_BY_TOPIC"
+	case 106:
+		return "GET_BROKER_CLUSTER_INFO"
+	case 310:
+		return "SEND_MESSAGE_V2"
+	case 320:
+		return "SEND_BATCH_MESSAGE"
+	case 324:
+		return "SEND_REPLY_MESSAGE"
+	case 325:
+		return "SEND_REPLY_MESSAGE_V2"
+	case 326:
+		return "PUSH_REPLY_MESSAGE_TO_CLIENT"
+	case 361:
+		return "LITE_PULL_MESSAGE"
+	case 200050:
+		return "POP_MESSAGE"
+	case 200051:
+		return "ACK_MESSAGE"
+	}
+	var b [20]byte
+	return t.Copy(strconv.AppendInt(b[:0], code, 10))
+}
+
+// Resync keeps nothing, since nothing is kept.
+func (p *parser) Resync(l7.Side) {}
+
+// Find is where a command of side starts.
+func (p *parser) Find(side l7.Side, b []byte) int {
+	for i := 0; i+9 <= len(b); i++ {
+		if b[i] > maxFrame>>24 || b[i+4] > 1 {
+			continue
+		}
+		v := detect(b[i:])
+		if v == l7.Request && side == l7.Client || v == l7.Response && side == l7.Server || v == l7.More && i == 0 {
+			return i
+		}
+	}
+	return -1
+}
