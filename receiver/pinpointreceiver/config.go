@@ -18,6 +18,9 @@ import (
 type Config struct {
 	Sniff SniffConfig `mapstructure:"sniff"`
 	GRPC  GRPCConfig  `mapstructure:"grpc"`
+	// Storage is the extension that keeps what agents say once in their life;
+	// none: it is lost with us.
+	Storage *component.ID `mapstructure:"storage"`
 	// MaxAgents is how many process lives are remembered with their texts.
 	MaxAgents int `mapstructure:"max_agents"`
 	// MaxSpans and MaxEvents bound what waits to be put together.

@@ -25,6 +25,7 @@ type pinpointReceiver struct {
 	core *core
 
 	sniffer *sniffer
+	memory  *memory
 	servers []*grpc.Server
 	addrs   []net.Addr
 	cancel  context.CancelFunc
@@ -49,6 +50,13 @@ func (r *pinpointReceiver) Start(ctx context.Context, host component.Host) error
 	run, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.sink.Go(r.consume)
+	var err error
+	if r.memory, err = openMemory(ctx, host, r.set.ID, r.cfg.Storage, r.core, r.set.Logger); err != nil {
+		return errors.Join(err, r.Shutdown(ctx))
+	}
+	if r.memory != nil {
+		r.sources.Go(func() { r.memory.run(run) })
+	}
 	if err := r.listen(ctx, host); err != nil {
 		return errors.Join(err, r.Shutdown(ctx))
 	}
@@ -120,7 +128,7 @@ func (r *pinpointReceiver) consume() {
 const stopWait = 500 * time.Millisecond
 
 // Shutdown closes the sources and hands on what there is.
-func (r *pinpointReceiver) Shutdown(context.Context) error {
+func (r *pinpointReceiver) Shutdown(ctx context.Context) (err error) {
 	r.stop.Do(func() {
 		if r.cancel == nil {
 			return // never started
@@ -139,6 +147,7 @@ func (r *pinpointReceiver) Shutdown(context.Context) error {
 		r.sources.Wait()
 		r.core.close(time.Now().UnixNano())
 		r.sink.Wait()
+		err = r.memory.close(ctx)
 	})
-	return nil
+	return err
 }

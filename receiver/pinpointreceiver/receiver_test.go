@@ -9,13 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/xconfmap"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"google.golang.org/grpc"
@@ -68,9 +71,14 @@ func TestConfig(t *testing.T) {
 // its spans.
 func run(t *testing.T, cfg *Config) (*pinpointReceiver, func() map[string]ptrace.Span) {
 	t.Helper()
+	return runWith(t, cfg, componenttest.NewNopHost())
+}
+
+func runWith(t *testing.T, cfg *Config, host component.Host) (*pinpointReceiver, func() map[string]ptrace.Span) {
+	t.Helper()
 	sink := new(consumertest.TracesSink)
 	r := newReceiver(receivertest.NewNopSettings(meta.Type), cfg, sink)
-	if err := r.Start(t.Context(), componenttest.NewNopHost()); err != nil {
+	if err := r.Start(t.Context(), host); err != nil {
 		t.Fatal(err)
 	}
 	return r, func() map[string]ptrace.Span {
@@ -201,7 +209,10 @@ func TestDirect(t *testing.T) {
 }
 
 // send plays the calls of a capture to addr.
-func send(t *testing.T, addr net.Addr, file string) {
+func send(t *testing.T, addr net.Addr, file string) { sendOnly(t, addr, file, "") }
+
+// sendOnly plays those whose path begins so.
+func sendOnly(t *testing.T, addr net.Addr, file, prefix string) {
 	cc, err := grpc.NewClient(addr.String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +222,7 @@ func send(t *testing.T, addr net.Addr, file string) {
 	defer cancel()
 	streams := map[*calls.Call]grpc.ClientStream{}
 	corpus.Sniff(t, file, func(m *calls.Message) {
-		if !m.Client {
+		if !m.Client || !strings.HasPrefix(m.Call.Path, prefix) {
 			return
 		}
 		h := m.Call.Header
@@ -247,6 +258,93 @@ func send(t *testing.T, addr net.Addr, file string) {
 		if err := s.RecvMsg(&answer); err != nil && status.Code(err) != codes.Unknown && err.Error() != "EOF" {
 			t.Errorf("%s ended with %v", c.Path, err)
 		}
+	}
+}
+
+// disk is a storage extension in memory, and the host that has it.
+type disk struct {
+	component.StartFunc
+	component.ShutdownFunc
+	mu sync.Mutex
+	m  map[string][]byte
+}
+
+func (d *disk) GetExtensions() map[component.ID]component.Component {
+	return map[component.ID]component.Component{component.MustNewID("disk"): d}
+}
+
+func (d *disk) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
+	return d, nil
+}
+
+func (d *disk) Get(_ context.Context, k string) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.m[k], nil
+}
+
+func (d *disk) Set(ctx context.Context, k string, v []byte) error {
+	return d.Batch(ctx, storage.SetOperation(k, v))
+}
+
+func (d *disk) Delete(ctx context.Context, k string) error {
+	return d.Batch(ctx, storage.DeleteOperation(k))
+}
+
+func (d *disk) Batch(_ context.Context, ops ...*storage.Operation) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range ops {
+		switch o.Type {
+		case storage.Set:
+			d.m[o.Key] = o.Value
+		case storage.Delete:
+			delete(d.m, o.Key)
+		}
+	}
+	return nil
+}
+
+func (d *disk) Close(context.Context) error { return nil }
+
+// TestMemory: the collector that agents report to is restarted, and so are we in
+// between: names that were said once are still known.
+func TestMemory(t *testing.T) {
+	dir := corpus.Dir(t)
+	host := &disk{m: map[string][]byte{}}
+	id := component.MustNewID("disk")
+	unnamed := func(spans map[string]ptrace.Span) (n int) {
+		for _, s := range spans {
+			if _, ok := s.Attributes().Get("pinpoint.api_id"); ok {
+				n++
+			}
+		}
+		return n
+	}
+	cfg := config(t, map[string]any{"grpc": map[string]any{"agent": map[string]any{"endpoint": "127.0.0.1:0"}}})
+	cfg.Storage = &id
+	r, stop := runWith(t, cfg, host)
+	file := filepath.Join(dir, "01-go-batch/capture.pcap")
+	send(t, r.addrs[0], file)
+	if n := unnamed(stop()); n != 0 {
+		t.Fatalf("%d spans without a name, though all was said", n)
+	}
+	for _, c := range []struct {
+		storage *component.ID
+		known   bool
+	}{{&id, true}, {nil, false}} {
+		cfg.Storage = c.storage
+		r, stop = runWith(t, cfg, host)
+		sendOnly(t, r.addrs[0], file, "/v1.Span/")
+		spans := stop()
+		if n := unnamed(spans); len(spans) != 197 || (n == 0) != c.known {
+			t.Errorf("storage %v: %d spans, %d without a name", c.storage, len(spans), n)
+		}
+	}
+	bad := component.MustNewID("nothing")
+	cfg.Storage = &bad
+	if err := newReceiver(receivertest.NewNopSettings(meta.Type), cfg, new(consumertest.TracesSink)).Start(t.Context(), host); err == nil {
+		t.Error("a storage that is not there was taken")
 	}
 }
 

@@ -43,9 +43,15 @@ func (w *writer) take() []byte {
 }
 
 // BenchmarkCall is one unary gRPC call from bytes to exchange: request headers
-// with a deadline and a traceparent that are new each time, a message, the
-// answer with its trailers, and a window update and a ping in between.
+// with a deadline that is new each time, a message, the answer with its
+// trailers, and a window update and a ping in between. Traced has a traceparent
+// too, which is new each time.
 func BenchmarkCall(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { call1(b) })
+	b.Run("traced", func(b *testing.B) { call1(b, "traceparent") })
+}
+
+func call1(b *testing.B, more ...string) {
 	const calls = 2000
 	c, s := newWriter(), newWriter()
 	var in [2][][]byte
@@ -56,9 +62,12 @@ func BenchmarkCall(b *testing.B) {
 	bytesPerCall := 0
 	for i := range uint32(calls) {
 		id := 2*i + 1
-		c.headers(id, false, ":method", "POST", ":scheme", "http", ":path", "/shop.v1.Orders/Get", ":authority", "shop:50051", "content-type", "application/grpc",
-			"user-agent", "grpc-go/1.81.1", "te", "trailers", "grpc-timeout", fmt.Sprintf("%du", 990000+i),
-			"traceparent", fmt.Sprintf("00-0af7651916cd43dd8448eb21%08x-b7ad6b71%08x-01", i, i))
+		kv := []string{":method", "POST", ":scheme", "http", ":path", "/shop.v1.Orders/Get", ":authority", "shop:50051", "content-type", "application/grpc",
+			"user-agent", "grpc-go/1.81.1", "te", "trailers", "grpc-timeout", fmt.Sprintf("%du", 990000+i)}
+		for _, k := range more {
+			kv = append(kv, k, fmt.Sprintf("00-0af7651916cd43dd8448eb21%08x-b7ad6b71%08x-01", i, i))
+		}
+		c.headers(id, false, kv...)
 		c.fr.WriteData(id, true, msg)
 		s.fr.WriteWindowUpdate(0, 65)
 		s.fr.WritePing(false, [8]byte{1})
@@ -78,6 +87,7 @@ func BenchmarkCall(b *testing.B) {
 	var conn *stream.Conn
 	var pos [2]uint64
 	i, want := calls, 0
+	var ch stream.Chunk
 	b.ReportAllocs()
 	b.SetBytes(int64(bytesPerCall))
 	for b.Loop() {
@@ -91,7 +101,8 @@ func BenchmarkCall(b *testing.B) {
 		}
 		for d := range in {
 			p := in[d][i]
-			e.Put(&stream.Chunk{Conn: conn, Dir: stream.Dir(d), Pos: pos[d], Seq: uint32(pos[d]), Wire: uint32(len(p)), Time: int64(i), B: p})
+			ch = stream.Chunk{Conn: conn, Dir: stream.Dir(d), Pos: pos[d], Seq: uint32(pos[d]), Wire: uint32(len(p)), Time: int64(i), B: p}
+			e.Put(&ch)
 			pos[d] += uint64(len(p))
 		}
 		i++

@@ -55,9 +55,10 @@ type exceptionKey struct {
 
 // Store remembers agents: their texts are sent once in the life of a process.
 type Store struct {
-	max    int
-	agents map[agentKey]*Agent
-	order  *list.List // of *Agent, the one used last in front
+	max       int
+	agents    map[agentKey]*Agent
+	order     *list.List // of *Agent, the one used last in front
+	forgotten []string   // keys of agents that were, since Forgotten
 	// Evicted counts agents forgotten for the limit.
 	Evicted uint64
 	// Dirty is told of agents that learnt something. May be nil.
@@ -82,6 +83,9 @@ func (s *Store) Agent(id *Identity) *Agent {
 			old := s.order.Remove(s.order.Back()).(*Agent)
 			delete(s.agents, agentKey{old.AgentID, old.Start})
 			s.Evicted++
+			if len(s.forgotten) < s.max {
+				s.forgotten = append(s.forgotten, old.Key())
+			}
 		}
 		s.agents[k], a.place = a, s.order.PushFront(a)
 		return a
@@ -198,4 +202,11 @@ func validID(s string) bool {
 		}
 	}
 	return true
+}
+
+// Forgotten are the keys of agents that were given up since it was last asked.
+func (s *Store) Forgotten() []string {
+	f := s.forgotten
+	s.forgotten = nil
+	return f
 }
