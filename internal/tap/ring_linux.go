@@ -35,9 +35,10 @@ func openRing(s *Source, ns uint32, bytes int) (r *ring, err error) {
 		return nil, fmt.Errorf("open packet socket: %w", err)
 	}
 	r = &ring{src: s, ns: ns, fd: fd, n: max(2, bytes/ringBlock)}
+	made := r // a failing return makes r nil
 	defer func() {
 		if err != nil {
-			r.close()
+			made.close()
 		}
 	}()
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V3); err != nil {

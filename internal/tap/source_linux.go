@@ -56,9 +56,10 @@ func Open(cfg Config) (s *Source, err error) {
 	if s.filter, err = ParseFilter(cfg.Filter); err != nil {
 		return nil, err
 	}
+	made := s // a failing return makes s nil
 	defer func() {
 		if err != nil {
-			s.Close()
+			err = errors.Join(err, made.Close())
 		}
 	}()
 	paths := cfg.NetNS
