@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hopscope/hopscope/internal/event"
 	"github.com/hopscope/hopscope/internal/kernel"
@@ -157,7 +158,9 @@ func (t *talk) gone() {
 	t.add(event.Event{Head: event.Head{Kind: event.KindClose}, Close: event.Close{What: event.Gone, Sent: t.pos[0], Received: t.pos[1]}})
 }
 
+// clockRecord puts events at about now: the receiver's clock is the real one,
+// and requests of long ago are overdue.
 func clockRecord() []byte {
-	e := event.Event{Head: event.Head{Kind: event.KindClock}, Clock: event.Clock{Offset: 1_700_000_000_000_000_000}}
+	e := event.Event{Head: event.Head{Kind: event.KindClock}, Clock: event.Clock{Offset: time.Now().UnixNano()}}
 	return e.Append(nil)
 }
