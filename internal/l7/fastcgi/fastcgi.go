@@ -23,7 +23,7 @@ var Protocol = &l7.Protocol{
 		Domain:  "server.address",
 	},
 	Detect: detect,
-	New:    func(o *l7.Options) l7.Parser { return &parser{opts: o, answers: map[uint16]bool{}} },
+	New:    func(o *l7.Options) l7.Parser { return &parser{opts: o, open: map[uint16]state{}} },
 }
 
 // Record types, https://fastcgi-archives.github.io/FastCGI_Specification.html#S8.
@@ -43,9 +43,9 @@ const (
 
 const (
 	headSize = 8
-	// maxAnswers bounds the requests whose first output is waited for. Few
+	// maxOpen bounds the requests that are remembered. Few
 	// servers have more than one open on a connection.
-	maxAnswers = 1024
+	maxOpen = 1024
 	// look is how much of an output record is looked at for the status.
 	look = 4 << 10
 )
@@ -58,8 +58,13 @@ var sent = [2]uint16{
 
 type parser struct {
 	opts *l7.Options
-	// answers: the requests that are open; true once their status is known.
-	answers map[uint16]bool
+	open map[uint16]state // the requests that wait for their end
+}
+
+// state of a request.
+type state struct {
+	asked  bool // it is complete
+	status bool // its status is known
 }
 
 type record struct {
@@ -167,26 +172,29 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	}
 	m.Stream = uint64(r.id)
 	m.More = true
-	seen, open := p.answers[r.id]
+	st, open := p.open[r.id]
 	switch r.typ {
 	case begin:
-		if len(p.answers) >= maxAnswers {
-			clear(p.answers)
+		if len(p.open) >= maxOpen {
+			clear(p.open)
 		}
-		p.answers[r.id] = false
+		p.open[r.id] = state{}
 	case params:
 		if len(w.B) < r.total && !w.End {
 			return 0, l7.ErrMore
 		}
-		if !open {
+		if !open || st.asked {
 			return r.total, l7.ErrSkip
 		}
 		p.params(r.b, len(r.b) < r.size, m)
 	case stdin, data:
-		if !open || r.typ == data {
-			return r.total, l7.ErrSkip
+		if !open || st.asked || r.typ == data {
+			return r.total, l7.ErrSkip // some clients end their input twice
 		}
-		m.More = r.size > 0
+		if m.More = r.size > 0; !m.More {
+			st.asked = true
+			p.open[r.id] = st
+		}
 	case abort:
 		return r.total, l7.ErrSkip // answered all the same
 	case stdout:
@@ -194,13 +202,14 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 			return r.total, l7.ErrSkip
 		}
 		m.Type = l7.TypeResponse
-		if seen || r.size == 0 {
+		if st.status || r.size == 0 {
 			break
 		}
 		if len(r.b) < min(r.size, look) && !w.End {
 			return 0, l7.ErrMore
 		}
-		p.answers[r.id] = true
+		st.status = true
+		p.open[r.id] = st
 		p.status(r.b[:min(len(r.b), look)], m)
 	case stderr:
 		if !open {
@@ -217,7 +226,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		if !open {
 			return r.total, l7.ErrSkip
 		}
-		delete(p.answers, r.id)
+		delete(p.open, r.id)
 		m.Type, m.More = l7.TypeResponse, false
 		if s := r.b[4]; s != 0 {
 			m.Status, m.Error = l7.StatusServerError, refusal(s)

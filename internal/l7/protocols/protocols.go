@@ -20,6 +20,7 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/mysql"
 	"github.com/hopscope/hopscope/internal/l7/nats"
 	"github.com/hopscope/hopscope/internal/l7/postgresql"
+	"github.com/hopscope/hopscope/internal/l7/pulsar"
 	"github.com/hopscope/hopscope/internal/l7/redis"
 	"github.com/hopscope/hopscope/internal/l7/rocketmq"
 	"github.com/hopscope/hopscope/internal/l7/sofarpc"
@@ -50,6 +51,7 @@ func All() []*l7.Protocol {
 		tars.Protocol,
 		rocketmq.Protocol,
 		someip.Protocol,
+		pulsar.Protocol,
 		kafka.Protocol,
 		mongodb.Protocol,
 		postgresql.Protocol,
