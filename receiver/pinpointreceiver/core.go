@@ -3,6 +3,7 @@ package pinpointreceiver
 import (
 	"sync"
 
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/convert"
@@ -18,9 +19,11 @@ type core struct {
 	closed bool
 }
 
+// batch is spans, or metrics.
 type batch struct {
 	td    ptrace.Traces
-	spans int
+	md    pmetric.Metrics
+	spans int // 0: metrics
 }
 
 // maxBatches is how many batches wait for the next consumer before sources
@@ -30,7 +33,7 @@ const maxBatches = 16
 func newCore(cfg *Config, version string) *core {
 	c := &core{store: convert.NewStore(cfg.MaxAgents), out: make(chan batch, maxBatches)}
 	c.conv = convert.New(convert.Config{Version: version, MaxSpans: cfg.MaxSpans, MaxEvents: cfg.MaxEvents}, c.store, func(td ptrace.Traces, n int) {
-		c.out <- batch{td, n}
+		c.out <- batch{td: td, spans: n}
 	})
 	return c
 }

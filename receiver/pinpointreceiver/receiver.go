@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/config/configgrpc"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -21,8 +22,10 @@ import (
 type pinpointReceiver struct {
 	set  receiver.Settings
 	cfg  *Config
-	next consumer.Traces
+	next consumer.Traces  // may be nil: metrics only
+	meas consumer.Metrics // may be nil
 	core *core
+	gone func() // tells the factory that it ended; may be nil
 
 	sniffer *sniffer
 	memory  *memory
@@ -31,6 +34,7 @@ type pinpointReceiver struct {
 	cancel  context.CancelFunc
 	sources sync.WaitGroup
 	sink    sync.WaitGroup
+	begin   sync.Once
 	stop    sync.Once
 }
 
@@ -44,8 +48,19 @@ const tickEvery = 100 * time.Millisecond
 // initialWindow is what every collector of Pinpoint gives a stream.
 const initialWindow = 1 << 20
 
-// Start opens the sources.
-func (r *pinpointReceiver) Start(ctx context.Context, host component.Host) error {
+// measure gives metrics to next.
+func (r *pinpointReceiver) measure(next consumer.Metrics) {
+	r.meas = next
+	r.core.conv.Metrics = func(md pmetric.Metrics) { r.core.out <- batch{md: md} }
+}
+
+// Start opens the sources, once for all pipelines.
+func (r *pinpointReceiver) Start(ctx context.Context, host component.Host) (err error) {
+	r.begin.Do(func() { err = r.open(ctx, host) })
+	return err
+}
+
+func (r *pinpointReceiver) open(ctx context.Context, host component.Host) error {
 	// What is under way outlives the context of Start.
 	run, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
@@ -118,8 +133,15 @@ func (r *pinpointReceiver) listen(ctx context.Context, host component.Host) erro
 func (r *pinpointReceiver) consume() {
 	ctx := context.Background()
 	for b := range r.core.out {
-		if err := r.next.ConsumeTraces(ctx, b.td); err != nil {
-			r.set.Logger.Error("the next consumer refused spans", zap.Int("spans", b.spans), zap.Error(err))
+		switch {
+		case b.spans == 0:
+			if err := r.meas.ConsumeMetrics(ctx, b.md); err != nil {
+				r.set.Logger.Error("the next consumer refused metrics", zap.Error(err))
+			}
+		case r.next != nil:
+			if err := r.next.ConsumeTraces(ctx, b.td); err != nil {
+				r.set.Logger.Error("the next consumer refused spans", zap.Int("spans", b.spans), zap.Error(err))
+			}
 		}
 	}
 }
@@ -130,6 +152,9 @@ const stopWait = 500 * time.Millisecond
 // Shutdown closes the sources and hands on what there is.
 func (r *pinpointReceiver) Shutdown(ctx context.Context) (err error) {
 	r.stop.Do(func() {
+		if r.gone != nil {
+			r.gone()
+		}
 		if r.cancel == nil {
 			return // never started
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -36,6 +37,7 @@ type Stats struct {
 	BadVersion     uint64 // spans of a version that nobody knows
 	Doubt          uint64 // spans whose parent is not certain
 	UnknownText    uint64 // references to texts that are not known
+	Points         uint64 // of metrics
 	Overflow, Late uint64
 	Orphans        uint64 // spans of which only chunks came
 	Duplicates     uint64
@@ -55,6 +57,8 @@ type Converter struct {
 	paths  *l7.Paths
 	text   l7.Text
 	stats  Stats
+	// Metrics takes what agents measured; nil: nobody wants it.
+	Metrics func(pmetric.Metrics)
 }
 
 // New makes a converter that hands batches to next.
@@ -88,6 +92,8 @@ func (c *Converter) Put(a *Agent, path string, body []byte, now int64) {
 			}
 			c.asm.put(a, s, now)
 		})
+	case "/v1.Stat/SendAgentStat":
+		err = c.statistics(a, body)
 	case "/v1.Agent/RequestAgentInfo":
 		var i wire.AgentInfo
 		if i, err = wire.DecodeAgentInfo(body); err == nil {

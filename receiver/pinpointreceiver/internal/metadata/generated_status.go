@@ -14,5 +14,6 @@ var (
 )
 
 const (
-	TracesStability = component.StabilityLevelAlpha
+	MetricsStability = component.StabilityLevelDevelopment
+	TracesStability  = component.StabilityLevelAlpha
 )
