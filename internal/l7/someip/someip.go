@@ -79,6 +79,11 @@ func detect(b []byte) l7.Verdict {
 		return l7.No
 	case len(b) < headSize:
 		return l7.More
+	case h.total > len(b): // only whole messages are believed: there is no magic
+		if h.total <= 2<<10 {
+			return l7.More
+		}
+		return l7.No
 	case h.service == 0 || h.session == 0 && h.typ&^segment != notification || h.total < len(b) && !follows(b[h.total:]):
 		return l7.No
 	}
