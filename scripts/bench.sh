@@ -6,3 +6,6 @@ cd "$(dirname "$0")/.."
 
 scripts/deps.sh bench
 HOPSCOPE_BIN=$PWD/bin/hopscope go run ./test/bench "$@"
+
+# What reading packets costs, against tshark on the same captures.
+scripts/bench-packets.sh

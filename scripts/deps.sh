@@ -29,6 +29,9 @@ table() {
 		wrk|wrk|the HTTP rows at saturation
 		redis-server|redis-server|the Redis rows
 		redis-benchmark|redis-tools|the Redis rows
+		tcpdump|tcpdump|the rows of captures
+		tshark|tshark|the comparison with tshark
+		mysqlslap|mariadb-client|the MySQL capture
 		T
 		;;
 	ci) cat <<-'T'
