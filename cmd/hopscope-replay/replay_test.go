@@ -79,7 +79,8 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// BenchmarkStages is one core through stages 2 to 6, from a file in memory.
+// BenchmarkStages is one core through stages 2 to 6, on captures of the corpus;
+// scripts/bench-packets.sh makes larger ones from real servers.
 func BenchmarkStages(b *testing.B) {
 	for _, name := range []string{"http1-vxlan", "redis-p1", "redis-p32.vlan", "mysql-sysbench-text", "pgsql-simple", "dns-udp", "mongo", "grpc.vlan"} {
 		b.Run(name, func(b *testing.B) {
