@@ -40,6 +40,11 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 bench: build ## cost per stage, and as root: what tracing costs nginx and Redis
 	@scripts/bench.sh $(BENCH)
 
+.PHONY: demo
+demo: build ## a system without tracing code, and its traces (root)
+	@scripts/deps.sh test
+	@HOPSCOPE_BIN=$(CURDIR)/bin/hopscope PATH=$$PATH:/usr/sbin go run ./test/demo/cmd
+
 .PHONY: generate
 generate: ## regenerate what is committed: BPF objects, metadata, golden files
 	@scripts/generate.sh
