@@ -121,7 +121,9 @@ static __noinline bool hs_unwanted(struct hs_open *o)
 	struct hs_name name;
 	__u8 *a, *b;
 
-	if (o->family != HS_FAMILY_UNIX) {
+	/* Whom an unconnected UDP socket talks to is known with each datagram: user
+	 * space refuses those (Filter.Pair). */
+	if (o->family != HS_FAMILY_UNIX && !(o->transport == HS_TRANSPORT_UDP && !o->remote_port)) {
 		a = bpf_map_lookup_elem(&hs_ports, &o->local_port);
 		b = bpf_map_lookup_elem(&hs_ports, &o->remote_port);
 		if (hs_refused(HS_WANT_PORT, a, b))
@@ -133,7 +135,7 @@ static __noinline bool hs_unwanted(struct hs_open *o)
 		b = bpf_map_lookup_elem(&hs_cidrs, &c);
 		if (hs_refused(HS_WANT_CIDR, a, b))
 			return true;
-	} else if (hs_cfg_want & (HS_WANT_PORT | HS_WANT_CIDR)) {
+	} else if (o->family == HS_FAMILY_UNIX && (hs_cfg_want & (HS_WANT_PORT | HS_WANT_CIDR))) {
 		return true;
 	}
 	__builtin_memcpy(name.comm, o->comm, HS_COMM);
@@ -268,6 +270,7 @@ static __noinline struct hs_sock *hs_meet(struct sock *sk, struct hs_sock *s)
 			s->flags |= HS_OPEN_CONNECTED | HS_OPEN_MIDSTREAM;
 	}
 	o.family = s->family;
+	o.transport = s->transport;
 	o.netns = hs_netns_of(sk);
 	o.cgroup = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(o.comm, sizeof(o.comm));

@@ -6,6 +6,7 @@ package kernel
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -96,4 +97,22 @@ type Stats struct {
 	// Errors by what went wrong in the kernel part.
 	Errors map[string]uint64
 	Bad    uint64 // records that were too short
+}
+
+// Pair reports whether datagrams between two ends are wanted: what the kernel
+// cannot judge of a UDP socket that is connected to nobody.
+func (f *Filter) Pair(local, remote netip.AddrPort) bool {
+	port := func(list []uint16) bool {
+		return slices.Contains(list, local.Port()) || slices.Contains(list, remote.Port())
+	}
+	addr := func(list []netip.Prefix) bool {
+		for _, p := range list {
+			if p.Contains(local.Addr().Unmap()) || p.Contains(remote.Addr().Unmap()) {
+				return true
+			}
+		}
+		return false
+	}
+	return (len(f.Ports) == 0 || port(f.Ports)) && !port(f.ExcludePorts) &&
+		(len(f.CIDRs) == 0 || addr(f.CIDRs)) && !addr(f.ExcludeCIDRs)
 }

@@ -21,7 +21,7 @@ type Config struct {
 	MaxLooks int
 	// MaxPending is how many requests of one connection may be open. Zero: 16384.
 	MaxPending int
-	Payload int // bytes of each message kept for plugins; 0 = none
+	Payload    int // bytes of each message kept for plugins; 0 = none
 	// Force names the protocol of a server port; forbidden ones are left out.
 	Force map[uint16]*l7.Protocol
 	// Mute is told of connections that nobody will read again. May be nil.

@@ -25,6 +25,9 @@ type TableConfig struct {
 	// it is better known; the second argument is nil for further peers of a UDP
 	// socket. May be nil.
 	Opened func(*Conn, *event.Open)
+	// Wanted refuses pairs of ends of unconnected UDP sockets, which nobody could
+	// judge before. Nil: all are wanted.
+	Wanted func(local, remote netip.AddrPort) bool
 	// Connecting is told when a thread begins to connect a socket, long before
 	// there is a connection to speak of. May be nil.
 	Connecting func(sock uint64, ctx *Ctx, now int64)
@@ -41,7 +44,7 @@ type TableStats struct {
 	Evicted   atomic.Uint64 // given up for room
 	Idle      atomic.Uint64 // UDP pairs given up for silence
 	Unknown   atomic.Uint64 // data of sockets that nobody introduced
-	NoPeer    atomic.Uint64 // datagrams without a peer
+	NoPeer    atomic.Uint64 // datagrams without a peer, or with one that nobody wants
 	LostCalls atomic.Uint64 // calls that the kernel says it did not tell
 	Conns     atomic.Int64  // kept now
 }
@@ -285,6 +288,9 @@ func (t *Table) peer(sock *entry, e *event.Event) *entry {
 		return t.peers[peerKey{sock: sock.sock, addr: sock.sole}]
 	}
 	addr := addrPort(e.Peer.Family, &e.Peer.Addr, e.Peer.Port)
+	if t.cfg.Wanted != nil && !t.cfg.Wanted(sock.conn.A, addr) {
+		return nil
+	}
 	if e.Data.Dir == event.Send && addr != sock.sole {
 		sock.several = sock.several || sock.sole.IsValid()
 		sock.sole = addr

@@ -31,6 +31,11 @@ func (t *Table) read(pid uint32) *Process {
 	if exe, err := os.Readlink(t.path(pid, "exe")); err == nil {
 		p.Path = strings.TrimSuffix(exe, " (deleted)")
 		p.Executable = filepath.Base(p.Path)
+		// One binary under several names (redis-server is a link to
+		// redis-check-rdb): the kernel has the name that it was started by.
+		if comm != "" && !strings.HasPrefix(p.Executable, comm) && !strings.HasPrefix(comm, p.Executable) && t.startedAs(pid, comm) {
+			p.Executable = comm
+		}
 	}
 	if p.Executable == "" {
 		p.Executable = comm
@@ -50,6 +55,14 @@ func (t *Table) read(pid uint32) *Process {
 	t.service(p, environ(head(t.path(pid, "environ"), maxEnviron)), cg)
 	p.Instance = t.instance(pid, start)
 	return p
+}
+
+// startedAs reports whether the program was started by the name comm, rather than
+// that it has named itself or one of its threads so.
+func (t *Table) startedAs(pid uint32, comm string) bool {
+	first, _, _ := strings.Cut(string(head(t.path(pid, "cmdline"), 4096)), "\x00")
+	first, _, _ = strings.Cut(first, " ") // a title that the program wrote there
+	return strings.HasPrefix(filepath.Base(first), comm)
 }
 
 // runtimeOf is "go" for what the Go linker made, which says so in sections that

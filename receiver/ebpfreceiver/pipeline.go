@@ -47,7 +47,7 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 	}
 	sc := shardConfig{
 		session:  cfg.sessionConfig(known),
-		stream:   stream.TableConfig{MaxConns: max(1, cfg.MaxConnections/cfg.Workers), Announce: c.Announce},
+		stream:   stream.TableConfig{MaxConns: max(1, cfg.MaxConnections/cfg.Workers), Announce: c.Announce, Wanted: cfg.wantedPair()},
 		span:     span.Config{Version: version, Host: host, MaxSpans: cfg.Batch.MaxSpans, MaxAge: cfg.Batch.MaxAge, Payload: cfg.payload() > 0},
 		who:      who.Config{Proc: cfg.Process.ProcRoot, Command: cfg.Process.CommandLine, Host: host},
 		unparsed: cfg.Unparsed.Ports,

@@ -1,6 +1,7 @@
 package ebpfreceiver
 
 import (
+	"net/netip"
 	"regexp"
 	"strings"
 
@@ -25,6 +26,15 @@ func (c *Config) kernelConfig() kernel.Config {
 			Containers: s.Include.Containers, NetNS: s.Include.NetNS,
 		},
 	}
+}
+
+// wantedPair judges datagrams of unconnected sockets; nil if nothing is narrowed.
+func (c *Config) wantedPair() func(local, remote netip.AddrPort) bool {
+	f := c.kernelConfig().Filter
+	if len(f.Ports)+len(f.ExcludePorts)+len(f.CIDRs)+len(f.ExcludeCIDRs) == 0 {
+		return nil
+	}
+	return f.Pair
 }
 
 func (c *Config) sessionConfig(known []*l7.Protocol) session.Config {
