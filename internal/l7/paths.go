@@ -1,6 +1,9 @@
 package l7
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // Paths makes routes of few values from URL paths: /orders/4711 becomes
 // /orders/{id}. A segment that looks like a number, a UUID, a hash or another
@@ -38,30 +41,47 @@ func (p *Paths) Route(text *Text, path string) string {
 	if p != nil && p.MaxSegments > 0 {
 		max = p.MaxSegments
 	}
-	var out [256]byte
-	n, changed, segments := 0, false, 0
-	for i := 0; i < len(path); {
-		j := i + 1
-		for j < len(path) && path[j] != '/' {
-			j++
+	// Most paths have nothing to replace: only from the first segment on that
+	// has are they copied.
+	for i, segments := 0, 0; i < len(path); {
+		j := segmentEnd(path, i)
+		if segments++; segments > max || j+4 > maxRoute || path[i] == '/' && variable(path[i+1:j]) {
+			return p.replace(text, path, i, segments-1, max)
 		}
+		i = j
+	}
+	return path
+}
+
+// maxRoute bounds a route, in bytes: what does not fit becomes "/*".
+const maxRoute = 256
+
+// segmentEnd is where the segment of path ends that starts at i.
+func segmentEnd(path string, i int) int {
+	if k := strings.IndexByte(path[i+1:], '/'); k >= 0 {
+		return i + 1 + k
+	}
+	return len(path)
+}
+
+// replace is Route of path, of which the segments before path[i:] stay.
+func (p *Paths) replace(text *Text, path string, i, segments, max int) string {
+	var out [maxRoute]byte
+	n := copy(out[:], path[:i])
+	for i < len(path) {
+		j := segmentEnd(path, i)
 		seg := path[i:j]
 		if segments++; segments > max || n+len(seg)+4 > len(out) {
 			n += copy(out[n:], "/*")
-			changed = true
 			break
 		}
 		switch {
 		case seg[0] == '/' && variable(seg[1:]):
 			n += copy(out[n:], "/{id}")
-			changed = true
 		default:
 			n += copy(out[n:], seg)
 		}
 		i = j
-	}
-	if !changed {
-		return path
 	}
 	return text.Copy(out[:n])
 }
@@ -73,21 +93,12 @@ func variable(s string) bool {
 	if s == "" {
 		return false
 	}
-	digits, letters, hex := 0, 0, 0
+	var digits, letters, hex int
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case '0' <= c && c <= '9':
-			digits++
-			hex++
-		case 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F':
-			letters++
-			hex++
-		case 'g' <= c && c <= 'z' || 'G' <= c && c <= 'Z':
-			letters++
-		case c == '-' || c == '_' || c == '.' || c == '~':
-		case c == '%' || c >= 0x80:
-			letters++
-		}
+		c := classes[s[i]]
+		digits += int(c & 1)
+		letters += int(c >> 1 & 1)
+		hex += int(c >> 2)
 	}
 	switch {
 	case digits == 0:
@@ -101,3 +112,18 @@ func variable(s string) bool {
 	}
 	return len(s) > 32
 }
+
+// classes are, for each byte, 1: a digit, 2: a letter, 4: a hexadecimal digit.
+var classes = func() (t [256]uint8) {
+	for i := range t {
+		switch c := byte(i); {
+		case '0' <= c && c <= '9':
+			t[i] = 1 | 4
+		case 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F':
+			t[i] = 2 | 4
+		case 'g' <= c && c <= 'z' || 'G' <= c && c <= 'Z', c == '%', c >= 0x80:
+			t[i] = 2
+		}
+	}
+	return t
+}()

@@ -58,9 +58,9 @@ const (
 // Propagation finds trace and request ids in the headers of any protocol.
 type Propagation struct {
 	rules map[string]headerRule // lower-case name → rule
-	// lengths has bit n set where some name is n bytes long, so that most
-	// headers cost a shift. maxName is the longest.
-	lengths uint64
+	// lengths has bit n set at the first letter of a name that is n bytes long,
+	// so that nearly all other headers cost a shift.
+	lengths [32]uint64
 }
 
 // maxHeaderName bounds configured header names: lengths is one word.
@@ -96,17 +96,27 @@ func NewPropagation(traceIDs, requestIDs []string) *Propagation {
 		p.rules[strings.ToLower(n)] = ruleCustomTrace
 	}
 	for n := range p.rules {
-		if len(n) <= maxHeaderName {
-			p.lengths |= 1 << len(n)
+		if n != "" && len(n) <= maxHeaderName {
+			p.lengths[n[0]&31] |= 1 << len(n)
 		}
 	}
 	return p
 }
 
+// Lengths has bit n set if a header may carry an id whose name is n bytes long
+// and starts with first (any case). It spares a reader of many headers most
+// calls of Header.
+func (p *Propagation) Lengths(first byte) uint64 {
+	if p == nil {
+		return 0
+	}
+	return p.lengths[first&31]
+}
+
 // Header looks whether the header name (any case) carries an id, and if so
 // reads value into t. It reports whether it did.
 func (p *Propagation) Header(t *Trace, text *Text, name, value []byte) bool {
-	if p == nil || len(name) > maxHeaderName || p.lengths>>len(name)&1 == 0 {
+	if p == nil || len(name) == 0 || len(name) > maxHeaderName || p.lengths[name[0]&31]>>len(name)&1 == 0 {
 		return false
 	}
 	var low [maxHeaderName + 1]byte

@@ -64,7 +64,11 @@ func detect(head []byte) l7.Verdict {
 
 // statusLine: "HTTP/1.1 200 OK".
 func statusLine(b []byte) l7.Verdict {
-	if n := min(len(b), len(version)); !bytes.Equal(b[:n], version[:n]) {
+	if len(b) >= len(version) {
+		if string(b[:7]) != "HTTP/1." {
+			return l7.No
+		}
+	} else if !bytes.HasPrefix(version, b) {
 		return l7.No
 	}
 	const digits = len("HTTP/1.1 ")
@@ -86,16 +90,9 @@ const surely = 512
 
 // requestLine: "GET /path HTTP/1.1".
 func requestLine(b []byte) l7.Verdict {
-	sp := -1
-	for i := 0; i < len(b) && i <= longestMethod; i++ {
-		c := b[i]
-		if c == ' ' {
-			sp = i
-			break
-		}
-		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' {
-			return l7.No
-		}
+	sp := methodEnd(b)
+	if sp == notMethod {
+		return l7.No
 	}
 	switch {
 	case sp == 0 || sp < 0 && len(b) > longestMethod:
@@ -138,14 +135,33 @@ func requestLine(b []byte) l7.Verdict {
 		return more(known)
 	}
 	line := trimCR(target[:end])
-	k := bytes.LastIndexByte(line, ' ')
-	if k <= 0 || len(line)-k-1 != len("HTTP/1.1") || !bytes.HasPrefix(line[k+1:], version) {
-		return l7.No
-	}
-	if v := line[len(line)-1]; v != '0' && v != '1' {
+	if k := len(line) - len(" HTTP/1.1"); k <= 0 || !endsLine(line[k:]) {
 		return l7.No
 	}
 	return l7.Request
+}
+
+// notMethod is what methodEnd says of bytes that no method has.
+const notMethod = -2
+
+// methodEnd is where the space after the method at the front of b is, -1 if
+// that is not there (yet).
+func methodEnd(b []byte) int {
+	for i := 0; i < len(b) && i <= longestMethod; i++ {
+		c := b[i]
+		if c == ' ' {
+			return i
+		}
+		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' {
+			return notMethod
+		}
+	}
+	return -1
+}
+
+// endsLine: b, nine bytes, is what follows the target in a request line.
+func endsLine(b []byte) bool {
+	return b[0] == ' ' && string(b[1:8]) == "HTTP/1." && (b[8] == '0' || b[8] == '1')
 }
 
 // unknownMethod: b may become a request line with a method that nobody knows.

@@ -46,10 +46,12 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	m.Fresh = true
 	var f framing
 	if side == l7.Client {
-		if requestLine(first) != l7.Request {
+		if !whole && requestLine(first) != l7.Request {
 			return 0, l7.ErrLost
 		}
-		p.request(first, whole, m)
+		if !p.request(first, whole, m) {
+			return 0, l7.ErrLost
+		}
 		p.headers(head[i+1:], cut, true, &f, m)
 		return p.requestBody(n, cut, &f, m), nil
 	}
@@ -129,20 +131,38 @@ func (p *parser) responseBody(n, status int, cut bool, req *l7.Message, f *frami
 	return n
 }
 
-// request reads the request line.
-func (p *parser) request(line []byte, whole bool, m *l7.Message) {
-	sp := bytes.IndexByte(line, ' ')
+// request reads the request line. It reports whether it is one, which is known
+// already of half a line.
+func (p *parser) request(line []byte, whole bool, m *l7.Message) bool {
+	sp := methodEnd(line)
+	if sp <= 0 {
+		return false
+	}
+	end := 0
+	if whole {
+		line = trimCR(line[:len(line)-1])
+		if end = len(line) - len(" HTTP/1.1"); end <= sp+1 || !endsLine(line[end:]) {
+			return false
+		}
+	}
 	if m.Op = method(line[:sp]); m.Op == "" {
 		m.Op = "_OTHER"
 		m.Add("http.request.method_original", m.Text.Copy(line[:sp]))
 	}
 	if !whole {
-		return // half a URL is none
+		return true // half a URL is none
 	}
-	line = trimCR(line[:len(line)-1])
-	end := bytes.LastIndexByte(line, ' ')
-	m.Version = versionOf(line[end+1:])
-	p.target(bytes.TrimSpace(line[sp+1:end]), m)
+	m.Version = versionOf(line)
+	p.target(trimSpace(line[sp+1:end]), m)
+	return true
+}
+
+// trimSpace is bytes.TrimSpace, for what hardly ever has any.
+func trimSpace(b []byte) []byte {
+	if n := len(b); n > 0 && b[0] > ' ' && b[0] < 0x80 && b[n-1] > ' ' && b[n-1] < 0x80 {
+		return b
+	}
+	return bytes.TrimSpace(b)
 }
 
 func versionOf(b []byte) string {

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"math/bits"
 
 	"github.com/hopscope/hopscope/internal/l7"
 )
@@ -25,7 +26,10 @@ func (p *parser) headers(b []byte, cut, request bool, f *framing, m *l7.Message)
 	if !request {
 		allowed = p.opt.ResponseHeaders
 	}
-	prop := p.opt.Propagation
+	prop, mine := p.opt.Propagation, &framed[l7.Server]
+	if request {
+		mine = &framed[l7.Client]
+	}
 	for len(b) > 0 {
 		i := bytes.IndexByte(b, '\n')
 		line := b
@@ -37,21 +41,46 @@ func (p *parser) headers(b []byte, cut, request bool, f *framing, m *l7.Message)
 		if n := len(line); n > 0 && line[n-1] == '\r' {
 			line = line[:n-1]
 		}
-		k := bytes.IndexByte(line, ':')
-		if k <= 0 {
+		if len(line) == 0 {
 			continue
 		}
-		name, value := line[:k], line[k+1:]
-		for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
-			value = value[1:]
-		}
-		if !p.framed(name, value, request, f, m) {
-			prop.Header(&m.Trace, m.Text, name, value)
+		// The name ends at one of the few lengths that names of interest with this
+		// first letter have, or the line is none of them: a colon at such a length
+		// that is not the first one is part of a name that matches nothing.
+		for may := mine[line[0]&31] | prop.Lengths(line[0]); may != 0; may &= may - 1 {
+			k := bits.TrailingZeros64(may)
+			if k >= len(line) {
+				break
+			}
+			if line[k] != ':' {
+				continue
+			}
+			name, value := line[:k], trimLeft(line[k+1:])
+			if !p.framed(name, value, request, f, m) {
+				prop.Header(&m.Trace, m.Text, name, value)
+			}
+			break
 		}
 		if len(allowed) > 0 {
-			keep(allowed, name, value, request, m)
+			if k := bytes.IndexByte(line, ':'); k > 0 {
+				keep(allowed, line[:k], trimLeft(line[k+1:]), request, m)
+			}
 		}
 	}
+}
+
+// framed has bit n set at the first letter of a name that is n bytes long and
+// that framed knows, for requests and for answers.
+var framed = [2][32]uint64{
+	l7.Client: {'h' & 31: 1 << 4, 'e' & 31: 1 << 6, 'r' & 31: 1 << 7, 'u' & 31: 1 << 10, 'c' & 31: 1 << 14, 'x' & 31: 1 << 15, 't' & 31: 1 << 17},
+	l7.Server: {'c' & 31: 1 << 14, 't' & 31: 1 << 17},
+}
+
+func trimLeft(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	return b
 }
 
 // framed takes the headers that HTTP itself has a use for. It reports whether
@@ -61,7 +90,7 @@ func (p *parser) framed(name, value []byte, request bool, f *framing, m *l7.Mess
 	case 4: // Host
 		if request && equalFold(name, "host") {
 			if len(m.Domain) == 0 {
-				h := host(bytes.TrimSpace(value))
+				h := host(trimSpace(value))
 				m.Domain = m.Text.Copy(h[:min(len(h), maxValue)])
 			}
 			return true
@@ -71,7 +100,6 @@ func (p *parser) framed(name, value []byte, request bool, f *framing, m *l7.Mess
 			f.expect = len(value) >= 4 && value[0] == '1'
 			return true
 		}
-		return name[0]|0x20 == 'a' // accept
 	case 7:
 		if request && equalFold(name, "referer") {
 			if k := bytes.IndexAny(value, "?#"); k >= 0 && !p.opt.KeepLiterals {
