@@ -24,7 +24,8 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		}
 		return n, l7.ErrSkip
 	}
-	n := headLen(b)
+	var at lines
+	n := at.headLen(b)
 	cut := n < 0
 	if cut {
 		if v := detect(b); v == l7.No && side == l7.Client && !w.End && unknownMethod(b) {
@@ -37,12 +38,10 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		n = len(b)
 	}
 	head := b[:n]
-	i := bytes.IndexByte(head, '\n')
-	whole := i >= 0
-	if !whole {
-		i = n - 1
+	whole, first := at.n > 0, head
+	if whole {
+		first = head[:at.end[0]+1]
 	}
-	first := head[:i+1]
 	m.Fresh = true
 	var f framing
 	if side == l7.Client {
@@ -52,7 +51,7 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		if !p.request(first, whole, m) {
 			return 0, l7.ErrLost
 		}
-		p.headers(head[i+1:], cut, true, &f, m)
+		p.headers(head, &at, cut, true, &f, m)
 		return p.requestBody(n, cut, &f, m), nil
 	}
 	if statusLine(first) != l7.Response {
@@ -64,32 +63,34 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		return n, l7.ErrSkip
 	}
 	p.status(status, first, whole, m)
-	p.headers(head[i+1:], cut, false, &f, m)
+	p.headers(head, &at, cut, false, &f, m)
 	return p.responseBody(n, status, cut, w.Req, &f, m), nil
 }
 
-// headLen is the length of the head at the front of b with its empty line, or -1.
-func headLen(b []byte) int {
-	i := bytes.IndexByte(b, '\n')
-	if i < 0 {
-		return -1
-	}
-	if i > 0 && b[i-1] == '\r' {
-		if k := bytes.Index(b[i-1:], headEnd); k >= 0 {
-			return i - 1 + k + 4
-		}
-	}
-	for i < len(b) { // bare line feeds are allowed (RFC 9112 2.2)
-		k := bytes.IndexByte(b[i+1:], '\n')
+// lines is where the first lines of a head end: they are looked for once.
+type lines struct {
+	n   int
+	end [24]int // of the line feeds; what browsers send has fewer lines
+}
+
+// headLen is the length of the head at the front of b with its empty line, or
+// -1. Bare line feeds are allowed (RFC 9112 2.2). The first line is not empty.
+func (l *lines) headLen(b []byte) int {
+	for i := 0; ; {
+		k := bytes.IndexByte(b[i:], '\n')
 		if k < 0 {
 			return -1
 		}
-		if k == 0 || k == 1 && b[i+1] == '\r' {
-			return i + 1 + k + 1
+		if i > 0 && (k == 0 || k == 1 && b[i] == '\r') {
+			return i + k + 1
 		}
-		i += k + 1
+		i += k
+		if l.n < len(l.end) {
+			l.end[l.n] = i
+			l.n++
+		}
+		i++
 	}
-	return -1
 }
 
 // requestBody says how long the request is whose head takes n bytes.

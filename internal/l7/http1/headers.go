@@ -19,9 +19,12 @@ const (
 // maxValue bounds a header that becomes an attribute.
 const maxValue = 512
 
-// headers reads header lines: the framing, ids of tracers, and what becomes
+// headers reads the header lines of the head b: the framing, ids of tracers, and what becomes
 // attributes. With cut the last line may be half there.
-func (p *parser) headers(b []byte, cut, request bool, f *framing, m *l7.Message) {
+func (p *parser) headers(b []byte, at *lines, cut, request bool, f *framing, m *l7.Message) {
+	if at.n == 0 {
+		return // not even the first line is whole
+	}
 	allowed := p.opt.RequestHeaders
 	if !request {
 		allowed = p.opt.ResponseHeaders
@@ -30,14 +33,17 @@ func (p *parser) headers(b []byte, cut, request bool, f *framing, m *l7.Message)
 	if request {
 		mine = &framed[l7.Client]
 	}
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, '\n')
-		line := b
-		if i >= 0 {
-			line, b = b[:i], b[i+1:]
-		} else if b = nil; cut {
+	for i, from := 1, at.end[0]+1; from < len(b); i++ {
+		to := len(b)
+		if i < at.n {
+			to = at.end[i]
+		} else if k := bytes.IndexByte(b[from:], '\n'); k >= 0 {
+			to = from + k
+		} else if cut {
 			return
 		}
+		line := b[from:to]
+		from = to + 1
 		if n := len(line); n > 0 && line[n-1] == '\r' {
 			line = line[:n-1]
 		}

@@ -172,7 +172,6 @@ var (
 	version   = []byte("HTTP/1.")
 	lastChunk = []byte("\r\n0\r\n\r\n")
 	crlf      = []byte("\r\n")
-	headEnd   = []byte("\r\n\r\n")
 )
 
 // chunk reads one chunk, or the trailer.
