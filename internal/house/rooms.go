@@ -41,7 +41,7 @@ func rooms() []Room {
 		{Path: "internal/tap", Doors: []string{packet, hop}},
 		{Path: "internal/flow", Doors: []string{packet, stream, hop, semconv}},
 		{Path: span, Doors: []string{cause, session, stream, l7, who, hop, semconv}},
-		{Path: wasmhost},
+		{Path: wasmhost + "/**"},
 		{Path: "internal/house"},
 
 		{Path: "receiver/ebpfreceiver/**", Doors: []string{"internal/*", list}},
