@@ -43,9 +43,9 @@ const HeaderLen = 9
 // Preface is what a client sends first.
 const Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-// maxControl bounds frames that are not DATA: the default of
-// SETTINGS_MAX_FRAME_SIZE, which header blocks of real clients and servers keep
-// to (gRPC's C core raises it to 4 MiB, and uses that for DATA).
+// maxControl bounds frames that are not DATA. The default of
+// SETTINGS_MAX_FRAME_SIZE is 16 KiB, and gRPC's C core, which raises it to
+// 4 MiB, uses that for DATA: a longer one is a place that is none.
 const maxControl = 1 << 20
 
 // Frame is the header of a frame.
