@@ -283,12 +283,6 @@ type Message struct {
 	Text *Text
 }
 
-// Reset empties m, keeping Text and the memory of Attrs.
-func (m *Message) Reset() {
-	attrs, text := m.Attrs[:0], m.Text
-	*m = Message{Attrs: attrs, Text: text}
-}
-
 // Add appends a string attribute.
 func (m *Message) Add(key, value string) {
 	m.Attrs = append(m.Attrs, Attr{Key: key, Str: value})

@@ -174,7 +174,7 @@ func (r headerRule) read(t *Trace, text *Text, v []byte) bool {
 			string(v[:2]) == "ff" || (len(v) > 55 && (v[55] != '-' || string(v[:2]) == "00")) {
 			return false
 		}
-		return set(t, FormatW3C, text.Copy(v[3:35]), text.Copy(v[36:52]), "")
+		return setIDs(t, FormatW3C, text.Copy(v[3:35]), text.Copy(v[36:52]), "")
 	case ruleB3:
 		// https://github.com/openzipkin/b3-propagation: {trace}-{span}[-{sampled}[-{parent}]]
 		f := bytes.SplitN(v, []byte("-"), 4)
@@ -185,7 +185,7 @@ func (r headerRule) read(t *Trace, text *Text, v []byte) bool {
 		if len(f) == 4 && len(f[3]) == 16 && hexID(f[3]) {
 			parent = text.Copy(f[3])
 		}
-		return set(t, FormatB3, text.Copy(f[0]), text.Copy(f[1]), parent)
+		return setIDs(t, FormatB3, text.Copy(f[0]), text.Copy(f[1]), parent)
 	case ruleB3Trace, ruleB3Span, ruleB3Parent:
 		if !hexID(v) || len(v) > 32 {
 			return false
@@ -205,7 +205,7 @@ func (r headerRule) read(t *Trace, text *Text, v []byte) bool {
 		if strings.Trim(parent, "0") == "" {
 			parent = ""
 		}
-		return set(t, FormatJaeger, f[0], f[1], parent)
+		return setIDs(t, FormatJaeger, f[0], f[1], parent)
 	case ruleSW8:
 		return skywalking(t, text, v, FormatSW8)
 	case ruleSW6:
@@ -241,7 +241,7 @@ func part(t *Trace, format string, which headerRule, id string) bool {
 	return true
 }
 
-func set(t *Trace, format, trace, span, parent string) bool {
+func setIDs(t *Trace, format, trace, span, parent string) bool {
 	if strings.Trim(trace, "0") == "" || !claim(t, format) {
 		return false
 	}

@@ -63,8 +63,8 @@ type Engine struct {
 	live map[*session]struct{}
 	msg  l7.Message
 	cur  mark  // what the chunk in hand is
+	at   mark  // where the message in hand starts
 	now  int64 // the clock at the last Tick
-	sink [1]mark
 }
 
 // New makes an engine that gives exchanges to next.

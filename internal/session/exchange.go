@@ -104,3 +104,30 @@ type pending struct {
 	keyed    bool // key names it among the session's streams
 	key      uint64
 }
+
+// reset empties p but for the memory that it may use again. It writes no more
+// pointers than it must, as Message.Reset has it.
+func (p *pending) reset() {
+	p.Req.reset()
+	p.Resp.reset()
+	x := &p.Exchange
+	x.Conn, x.Protocol, x.own = nil, nil, nil
+	if x.Track != nil {
+		x.Track = nil
+	}
+	x.OneWay, x.FromServer, x.kept = false, false, false
+	x.Incomplete, x.Over = Complete, 0
+	p.other, p.hasOther, p.key, p.keyed = 0, false, 0, false
+	p.reported, p.reqOpen, p.respOpen, p.gaveUp, p.holed = false, false, false, false, false
+}
+
+func (f *Half) reset() {
+	f.Seen = false
+	f.Pos, f.Seq, f.Start, f.End, f.Body = 0, 0, 0, 0, 0
+	f.Bytes, f.Parts = 0, 0
+	f.Ctx, f.Last = stream.Ctx{}, stream.Ctx{}
+	f.Msg.Reset()
+	if f.Payload != nil {
+		f.Payload = f.Payload[:0]
+	}
+}

@@ -7,7 +7,7 @@ import (
 
 // message takes what the parser made of n bytes at mark at; head is what there
 // is of them. What is still missing of the n bytes is in the half's skip.
-func (e *Engine) message(s *session, d stream.Dir, at mark, n uint64, head []byte, m *l7.Message) {
+func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []byte, m *l7.Message) {
 	h := &s.half[d]
 	side := s.side(d)
 	s.spoke, s.last = true, side
@@ -132,7 +132,7 @@ func (e *Engine) enter(s *session, key uint64, p *pending) {
 
 // through gives the answer m to all open requests behind m.Stream, up to
 // m.Through.
-func (e *Engine) through(s *session, d stream.Dir, at mark, n uint64, head []byte, m *l7.Message) {
+func (e *Engine) through(s *session, d stream.Dir, at *mark, n uint64, head []byte, m *l7.Message) {
 	first := m.Stream + 1
 	if m.Through-first >= uint64(e.cfg.MaxPending) {
 		first = m.Through - uint64(e.cfg.MaxPending) + 1
@@ -168,7 +168,7 @@ func (p *pending) noReply(m *l7.Message) {
 }
 
 // request opens an exchange, or finds the one that m continues.
-func (e *Engine) request(s *session, h *half, at mark, m *l7.Message) *pending {
+func (e *Engine) request(s *session, h *half, at *mark, m *l7.Message) *pending {
 	if s.proto.Pairing == l7.InOrder {
 		if h.open != nil && h.more {
 			return h.open
@@ -210,7 +210,7 @@ func (e *Engine) request(s *session, h *half, at mark, m *l7.Message) *pending {
 }
 
 // response finds the exchange that m answers.
-func (e *Engine) response(s *session, h *half, at mark, m *l7.Message) *pending {
+func (e *Engine) response(s *session, h *half, at *mark, m *l7.Message) *pending {
 	if s.proto.Pairing == l7.ByStream {
 		p := s.streams[m.Stream]
 		if p == nil || p.OneWay {
@@ -275,7 +275,7 @@ func (s *session) pop() *pending {
 }
 
 // fill writes m into the half, or adds it to what is there.
-func (e *Engine) fill(f *Half, at mark, n uint64, head []byte, m *l7.Message) {
+func (e *Engine) fill(f *Half, at *mark, n uint64, head []byte, m *l7.Message) {
 	f.End, f.Last = e.cur.time, e.cur.ctx
 	f.Bytes += n
 	f.Parts++
@@ -291,9 +291,7 @@ func (e *Engine) fill(f *Half, at mark, n uint64, head []byte, m *l7.Message) {
 	}
 	f.Seen = true
 	f.Pos, f.Seq, f.Start, f.Ctx = at.pos, at.seq, at.time, at.ctx
-	attrs := append(f.Msg.Attrs[:0], m.Attrs...)
-	f.Msg = *m
-	f.Msg.Attrs = attrs
+	f.Msg.Set(m)
 }
 
 // merge adds what a continuation says.
@@ -462,10 +460,6 @@ func (e *Engine) release(p *pending) {
 	if p.kept || len(e.free) >= maxFree {
 		return
 	}
-	req, resp := p.Req.Msg.Attrs[:0], p.Resp.Msg.Attrs[:0]
-	pay, pay2 := p.Req.Payload[:0], p.Resp.Payload[:0]
-	*p = pending{}
-	p.Req.Msg.Attrs, p.Resp.Msg.Attrs = req, resp
-	p.Req.Payload, p.Resp.Payload = pay, pay2
+	p.reset()
 	e.free = append(e.free, p)
 }

@@ -20,8 +20,6 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 			h.keep(b, e.cur)
 		}
 		w = h.buf
-	} else {
-		e.sink[0] = e.cur
 	}
 	if side == l7.Client && s.spoke && s.last == l7.Server {
 		e.turn(s, d)
@@ -53,7 +51,7 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 		switch err {
 		case nil, l7.ErrSkip, l7.ErrEnd, l7.ErrBlind:
 			h.lost = 0
-			at := h.at(e.sink[:], base+uint64(off))
+			h.at(&e.cur, base+uint64(off), &e.at)
 			head := w[off:min(len(w), off+n)]
 			off += len(head)
 			h.skip = uint64(n - len(head))
@@ -79,7 +77,7 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 				h.skip = skip
 			}
 			h.found = false
-			e.message(s, d, at, uint64(n), head, m)
+			e.message(s, d, &e.at, uint64(n), head, m)
 			if s.proto == nil { // switched: look anew at what follows
 				e.relook(s, d, w[off:])
 				return
@@ -97,7 +95,7 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 				off = len(w)
 				e.lose(s, d)
 			default:
-				h.retain(buffered, w, off, e.sink[0])
+				h.retain(buffered, w, off, e.cur)
 				return
 			}
 		default:
@@ -137,20 +135,18 @@ func (h *half) drop() {
 	h.buf = h.buf[:0]
 }
 
-// at is the mark of the byte at pos: who moved it, and its sequence number.
-func (h *half) at(now []mark, pos uint64) mark {
-	marks := h.marks
-	if len(marks) == 0 {
-		marks = now
+// at makes m the mark of the byte at pos: who moved it, and its sequence
+// number. now is that of the chunk in hand, where there is no buffer.
+func (h *half) at(now *mark, pos uint64, m *mark) {
+	if i := len(h.marks) - 1; i >= 0 {
+		for i > 0 && h.marks[i].pos > pos {
+			i--
+		}
+		now = &h.marks[i]
 	}
-	i := len(marks) - 1
-	for i > 0 && marks[i].pos > pos {
-		i--
-	}
-	m := marks[i]
+	*m = *now
 	m.seq += uint32(pos - m.pos)
 	m.pos = pos
-	return m
 }
 
 // request is what the next message of side answers, if that is certain.
