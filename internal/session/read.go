@@ -36,7 +36,6 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 		if !h.synced {
 			k := e.resync(s, d, base+uint64(off), w[off:])
 			if k < 0 {
-				off = len(w)
 				break
 			}
 			off += k

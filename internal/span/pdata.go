@@ -23,6 +23,7 @@ import (
 type keyValue struct {
 	value any // *AnyValue_StringValue, *AnyValue_IntValue, ...
 	key   string
+	//lint:ignore U1000 it is part of the layout
 	index int32
 }
 

@@ -27,10 +27,9 @@ type label int
 
 // asm collects instructions; jumps name labels until they are resolved.
 type asm struct {
-	code  []bpf.Instruction
-	to    map[int]label // jump at index → label
-	at    []int         // label → index
-	alive bool
+	code []bpf.Instruction
+	to   map[int]label // jump at index → label
+	at   []int         // label → index
 }
 
 func (a *asm) label() label {

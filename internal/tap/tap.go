@@ -131,7 +131,6 @@ type iface struct {
 	name string
 	kind Kind
 	lo   bool
-	link packet.Link
 }
 
 // choose says whether an interface is captured, and as what.

@@ -2,7 +2,6 @@ package ebpfreceiver
 
 import (
 	"encoding/binary"
-	"fmt"
 	"testing"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -72,6 +71,6 @@ func BenchmarkExchange(b *testing.B) {
 	}
 	s.flush()
 	if spans != 2*n {
-		b.Fatal(fmt.Sprintf("%d spans of %d exchanges", spans, n))
+		b.Fatalf("%d spans of %d exchanges", spans, n)
 	}
 }

@@ -23,7 +23,6 @@ type packetReader struct {
 	log    *zap.Logger
 	source *tap.Source // nil with mode file
 	shards []*packetShard
-	bad    error
 	all    sync.WaitGroup
 }
 

@@ -33,7 +33,6 @@ func (c *Case) pieces() []piece {
 type player struct {
 	protocols []*l7.Protocol
 	options   *l7.Options
-	payload   int
 }
 
 // result of one exchange: the parts that variants are compared by.
