@@ -116,6 +116,7 @@ type Tracker struct {
 	lastTask *task
 	held     []*record // oldest first; settled ones have no exchange any more
 	sequence uint64
+	free     []*record
 }
 
 // New makes a tracker that gives linked exchanges to next.
@@ -139,6 +140,7 @@ func (t *Tracker) Put(x *session.Exchange) {
 	case r.inbound:
 		t.close(r)
 		t.emit(r, x)
+		t.over(r)
 	default:
 		t.landed(r, x)
 	}

@@ -36,6 +36,7 @@ func (t *Tracker) landed(r *record, x *session.Exchange) {
 			x.Keep()
 			r.held, r.heldSince = x, x.Over
 			t.held = append(t.held, r)
+			r.shared = true
 			t.stats.Held.Add(1)
 			return
 		}
@@ -43,6 +44,7 @@ func (t *Tracker) landed(r *record, x *session.Exchange) {
 	}
 	t.judge(r)
 	t.emit(r, x)
+	t.over(r)
 }
 
 // decide judges r, if it is held, and passes it on.

@@ -39,8 +39,15 @@ type record struct {
 	carriedSpan uint64    // hash of the span id that the request carries
 	deps        []*record // of an inbound one: outbound ones that may be its doing
 	answered    bool
-	held        *session.Exchange // the engine's, kept until the cause is settled
-	heldSince   int64
+
+	// shared: other records, or lists, may point to it, for as long as they like.
+	// read is how often tasks do as what they read last. A record that is done,
+	// that neither holds for, is used again.
+	shared, done bool
+	read         int32
+
+	held      *session.Exchange // the engine's, kept until the cause is settled
+	heldSince int64
 }
 
 // task is a thread, or a goroutine: what does one thing after another.
@@ -159,7 +166,7 @@ func (t *Tracker) Began(x *session.Exchange) {
 	}
 	now := x.Req.Start
 	a := t.taskOf(&x.Req.Ctx, now)
-	r := &record{}
+	r := t.record()
 	x.Track = r
 	r.task, r.proc, r.conn, r.start = a, a.proc, c, now
 	a.proc.began++
@@ -208,14 +215,14 @@ func (t *Tracker) inbound(r *record, a *task, x *session.Exchange) {
 	}
 	p.open = append(p.open, r)
 	a.open = append(a.open, r)
-	a.reads(r, false, r.start)
+	t.reads(a, r, false, r.start)
 	t.sequence++
 	a.syscall = t.sequence
 	x.Req.Ctx.SyscallTraceID = a.syscall
 }
 
 // reads notes a message that the task read.
-func (a *task) reads(r *record, answer bool, now int64) {
+func (t *Tracker) reads(a *task, r *record, answer bool, now int64) {
 	of := r
 	if answer {
 		if in := r.inboundCause(); in != nil {
@@ -228,8 +235,13 @@ func (a *task) reads(r *record, answer bool, now int64) {
 	case a.of != nil && a.of != of:
 		a.mixed = true
 	}
+	last, about := a.last, a.of
+	r.read++
+	of.read++
 	a.of = of
 	a.last, a.lastAnswer, a.lastTime = r, answer, now
+	t.unread(last)
+	t.unread(about)
 }
 
 // before is what the task did last tells of what it does now: the inbound
@@ -280,19 +292,25 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		return
 	default:
 		if b := p.births[r.conn.ID]; b.in != nil && !b.in.over {
-			r.before, r.mixed, r.evidence = b.in, b.mixed, SocketBirth
+			r.before, r.mixed, r.evidence = b.in, b.mixed, SocketBirth // shared by its birth
 		} else if r.before, r.prev = a.before(r.start); r.before != nil {
 			r.evidence, r.mixed = SyscallTraceID, a.mixed
-			r.reused = r.prev != nil && r.prev.conn == r.conn
+			r.before.shared = true
+			if r.prev != nil {
+				r.prev.shared = true
+				r.reused = r.prev.conn == r.conn
+			}
 		}
 	}
 	delete(p.births, r.conn.ID)
 	a.acted = true
 	if r.request != 0 && len(p.wanted) < maxHeld {
 		p.wanted[r.request] = r
+		r.shared = true
 	}
 	if r.before != nil && len(r.before.deps) < maxHeld {
 		r.before.deps = append(r.before.deps, r)
+		r.shared = true
 	}
 	switch {
 	case open == 0 && r.before == nil:
@@ -303,6 +321,7 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		r.handed = true
 		if len(a.handed) < maxHeld {
 			a.handed = append(a.handed, r)
+			r.shared = true
 		}
 	}
 }
@@ -355,6 +374,7 @@ func (p *proc) byIDs(r *record) (*record, Evidence) {
 
 func (r *record) settle(c *record, e Evidence, f Confidence) {
 	r.cause, r.evidence, r.confidence = c, e, f
+	c.shared = true
 }
 
 // Answered takes note of an answer that was recognised.
@@ -370,7 +390,7 @@ func (t *Tracker) Answered(x *session.Exchange) {
 		t.sequence++
 		a.syscall = t.sequence
 		x.Resp.Ctx.SyscallTraceID = a.syscall
-		a.reads(r, true, now)
+		t.reads(a, r, true, now)
 		return
 	}
 	x.Resp.Ctx.SyscallTraceID = a.syscall
@@ -385,6 +405,7 @@ func (t *Tracker) Answered(x *session.Exchange) {
 	if a.lastAnswer && !r.proc.golang && now-a.lastTime <= tight {
 		if o := a.last; o.began > r.began && o.after == nil && o.cause == nil && !o.handed {
 			o.after, o.mixed = r, o.mixed || a.mixed
+			r.shared = true
 			t.decide(o)
 		}
 	}
@@ -430,6 +451,7 @@ func (t *Tracker) Connecting(sock uint64, ctx *stream.Ctx, now int64) {
 		clear(p.births)
 	}
 	p.births[sock] = b
+	b.in.shared = true
 }
 
 // ofGoroutine is the inbound exchange that the goroutine of x serves, or that
@@ -451,6 +473,7 @@ func (t *Tracker) ofGoroutine(a *task, x *session.Exchange) (*record, Confidence
 	}
 	if up := t.tasks[taskKey{pid: x.Req.Ctx.Pid, id: x.Req.Ctx.ParentGoid | 1<<63}]; up != nil && len(up.open) == 1 {
 		a.serves = up.open[0]
+		a.serves.shared = true
 		return a.serves, High
 	}
 	return nil, NoConfidence
