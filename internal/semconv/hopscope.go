@@ -102,6 +102,16 @@ const (
 	PayloadResponse = "hopscope.payload.response"
 )
 
+// What plugins say of an exchange, beside attributes of their own naming.
+const (
+	SessionAsync    = "hopscope.session.async"
+	BizType         = "hopscope.biz.type"
+	BizCode         = "hopscope.biz.code"
+	BizScenario     = "hopscope.biz.scenario"
+	BizResponseCode = "hopscope.biz.response_code"
+	TraceIDs        = "hopscope.propagation.trace_ids"
+)
+
 // Values of SessionType.
 const (
 	TypeSession  = "session"

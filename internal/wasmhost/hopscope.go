@@ -15,9 +15,6 @@ type Span interface {
 	Set(key string, value any) bool
 	// Payload is the head of the request (ToServer) or the response.
 	Payload(Direction) []byte
-	// State is what this plugin remembers of the flow; SetState replaces it.
-	State() []byte
-	SetState([]byte) bool
 }
 
 // Errno is what calls of the module "hopscope" return below zero.
@@ -36,8 +33,6 @@ const (
 const (
 	maxKey   = 256
 	maxValue = 16 << 10
-	// MaxState is what one plugin may remember of one flow.
-	MaxState = 4 << 10
 )
 
 // Value types of attr_set.
@@ -97,27 +92,6 @@ func Calls() []Call {
 			}
 			p := in.call.Span.Payload(Direction(a[0]))
 			return i32(copy(b, p[min(uint64(len(p)), a[1]):]))
-		}},
-		{"state_get", "ptr len", size, func(in *Instance, a []uint64) uint64 {
-			in.crossing()
-			if in.call == nil || in.call.Span == nil {
-				return ENoEnt.result()
-			}
-			return in.give(string(in.call.Span.State()), true, a[0], a[1])
-		}},
-		{"state_set", "ptr len", "0 or an error", func(in *Instance, a []uint64) uint64 {
-			in.crossing()
-			if a[1] > MaxState {
-				return ETooBig.result()
-			}
-			b := in.bytes(a[0], a[1])
-			if b == nil {
-				return EFault.result()
-			}
-			if in.call == nil || in.call.Span == nil || !in.call.Span.SetState(b) {
-				return EPerm.result()
-			}
-			return 0
 		}},
 	}
 }

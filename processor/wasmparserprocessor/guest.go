@@ -1,0 +1,177 @@
+package wasmparserprocessor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"go.uber.org/zap"
+
+	"github.com/hopscope/hopscope/internal/wasmhost"
+)
+
+// guest is one configured plugin, whatever file it has at the moment.
+type guest struct {
+	cfg   *PluginConfig
+	lim   LimitsConfig
+	name  string
+	log   *zap.Logger
+	cache wazero.CompilationCache
+
+	now atomic.Pointer[loaded]
+	sum [32]byte // of the file last looked at, good or not
+
+	calls, spent, changed atomic.Uint64
+	failed                [len(reasons)]atomic.Uint64
+	reloaded, refused     atomic.Uint64
+	inRow                 atomic.Int64
+	asideUntil            atomic.Int64 // unix ns
+}
+
+// loaded is one version of the file. It is closed when it was replaced and the
+// last instance came back.
+type loaded struct {
+	plugin *wasmhost.Plugin
+	mu     sync.Mutex
+	free   []*wasmhost.Instance
+	out    int
+	old    bool
+}
+
+// maxFree bounds the instances that wait: as many calls as may run at once on a
+// large node; more are made when needed, and let go.
+const maxFree = 16
+
+// reasons are those of failures.
+var reasons = [...]string{"trap", "timeout", "pointer", "result", "action"}
+
+func reason(err error) int {
+	for i, e := range [...]error{wasmhost.ErrTrap, wasmhost.ErrTimeout, wasmhost.ErrPointer, wasmhost.ErrResult, wasmhost.ErrAction} {
+		if errors.Is(err, e) {
+			return i
+		}
+	}
+	return 0
+}
+
+func newGuest(cfg *PluginConfig, log *zap.Logger, cache wazero.CompilationCache) *guest {
+	name := filepath.Base(cfg.Path)
+	return &guest{cfg: cfg, lim: cfg.Limits.filled(), name: name, log: log.With(zap.String("plugin", name)), cache: cache}
+}
+
+// load reads the file and, if it is another one, takes it. A file that does not
+// load leaves what runs.
+func (g *guest) load(ctx context.Context) (bool, error) {
+	b, err := os.ReadFile(g.cfg.Path)
+	if err != nil {
+		return false, fmt.Errorf("read plugin: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	if sum == g.sum {
+		return false, nil
+	}
+	g.sum = sum
+	if want := g.cfg.SHA256; want != "" && !strings.EqualFold(want, hex.EncodeToString(sum[:])) {
+		return false, fmt.Errorf("plugin %s has sha256 %x, not the configured one", g.cfg.Path, sum)
+	}
+	p, err := wasmhost.Load(ctx, b, wasmhost.Config{
+		Limits:   wasmhost.Limits{Memory: g.lim.Memory, Call: g.lim.CallTimeout, Init: g.lim.InitTimeout, Guarded: g.lim.Guarded},
+		Settings: g.cfg.Settings, Cache: g.cache,
+		Log: func(level int, s string) { g.log.Debug("plugin says", zap.Int("level", level), zap.String("text", s)) },
+	})
+	if err != nil {
+		return false, fmt.Errorf("load plugin %s: %w", g.cfg.Path, err)
+	}
+	if was := g.now.Swap(&loaded{plugin: p}); was != nil {
+		was.retire(ctx)
+	}
+	g.inRow.Store(0)
+	g.asideUntil.Store(0)
+	return true, nil
+}
+
+// ready is the version that may be asked; nil while the plugin is put aside.
+func (g *guest) ready(now time.Time) *loaded {
+	if until := g.asideUntil.Load(); until != 0 && now.UnixNano() < until {
+		return nil
+	}
+	return g.now.Load()
+}
+
+// do makes one call and accounts for it. False: it failed.
+func (g *guest) do(ctx context.Context, l *loaded, in *wasmhost.Instance, h wasmhost.Hook, m *wasmhost.Message) bool {
+	start := time.Now()
+	err := in.Do(h, m)
+	g.calls.Add(1)
+	g.spent.Add(uint64(time.Since(start)))
+	if err == nil {
+		g.inRow.Store(0)
+		return true
+	}
+	g.failed[reason(err)].Add(1)
+	if n := g.inRow.Add(1); n >= int64(g.lim.Failures) {
+		g.inRow.Store(0)
+		g.asideUntil.Store(time.Now().Add(g.lim.Aside).UnixNano())
+		g.log.Warn("plugin failed too often and is put aside", zap.Int64("failures", n), zap.Duration("for", g.lim.Aside), zap.Error(err))
+	}
+	return false
+}
+
+// take gives an instance to one caller; nil, nil: this version was replaced.
+func (l *loaded) take(ctx context.Context) (*wasmhost.Instance, error) {
+	l.mu.Lock()
+	if l.old {
+		l.mu.Unlock()
+		return nil, nil
+	}
+	l.out++
+	if n := len(l.free); n > 0 {
+		in := l.free[n-1]
+		l.free = l.free[:n-1]
+		l.mu.Unlock()
+		return in, nil
+	}
+	l.mu.Unlock()
+	in, err := l.plugin.New(ctx)
+	if err != nil {
+		l.give(ctx, nil)
+	}
+	return in, err
+}
+
+// give takes an instance back. One that trapped is not used again.
+func (l *loaded) give(ctx context.Context, in *wasmhost.Instance) {
+	l.mu.Lock()
+	l.out--
+	keep := in != nil && !l.old && !in.Dead() && len(l.free) < maxFree
+	if keep {
+		l.free = append(l.free, in)
+	}
+	last := l.old && l.out == 0
+	l.mu.Unlock()
+	if in != nil && !keep {
+		_ = in.Close(ctx) // frees memory; nothing to be done about an error
+	}
+	if last {
+		_ = l.plugin.Close(ctx)
+	}
+}
+
+func (l *loaded) retire(ctx context.Context) {
+	l.mu.Lock()
+	l.old, l.free = true, nil
+	last := l.out == 0
+	l.mu.Unlock()
+	if last {
+		_ = l.plugin.Close(ctx)
+	}
+}

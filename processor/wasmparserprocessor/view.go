@@ -1,0 +1,109 @@
+package wasmparserprocessor
+
+import (
+	"strings"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/hopscope/hopscope/internal/semconv"
+	"github.com/hopscope/hopscope/internal/wasmhost"
+)
+
+// Names of what is no attribute.
+const (
+	keyName    = "span.name"
+	keyKind    = "span.kind"
+	keyStatus  = "span.status" // "ok", "error" or ""
+	keyMessage = "span.status_message"
+)
+
+// maxChanges bounds what one call may set.
+const maxChanges = 256
+
+// view is the span as a plugin of our own ABI sees it. Changes are kept apart
+// until the call has ended well.
+type view struct {
+	s       ptrace.Span
+	changes []change
+}
+
+type change struct {
+	key   string
+	value any
+}
+
+func newView(s ptrace.Span) *view { return &view{s: s} }
+
+// Get reads the span, changes of this call included.
+func (v *view) Get(key string) (string, bool) {
+	for i := len(v.changes) - 1; i >= 0; i-- {
+		if s, ok := v.changes[i].value.(string); ok && v.changes[i].key == key {
+			return s, true
+		}
+	}
+	switch key {
+	case keyName:
+		return v.s.Name(), true
+	case keyKind:
+		return strings.ToLower(v.s.Kind().String()), true
+	case keyStatus:
+		return strings.ToLower(v.s.Status().Code().String()), true
+	case keyMessage:
+		return v.s.Status().Message(), true
+	}
+	if a, ok := v.s.Attributes().Get(key); ok {
+		return a.AsString(), true
+	}
+	return "", false
+}
+
+// Set notes a change.
+func (v *view) Set(key string, value any) bool {
+	if key == "" || key == keyKind || semconv.Capture(key) || len(v.changes) == maxChanges {
+		return false
+	}
+	if s, isText := value.(string); strings.HasPrefix(key, "span.") {
+		switch {
+		case !isText:
+			return false
+		case key == keyStatus && s != "ok" && s != "error":
+			return false
+		case key != keyStatus && key != keyName && key != keyMessage:
+			return false
+		}
+	}
+	v.changes = append(v.changes, change{key, value})
+	return true
+}
+
+// Payload is the head of one message.
+func (v *view) Payload(d wasmhost.Direction) []byte {
+	if d == wasmhost.ToServer {
+		return data(v.s.Attributes(), semconv.PayloadRequest)
+	}
+	return data(v.s.Attributes(), semconv.PayloadResponse)
+}
+
+// apply writes the changes; true: there were some.
+func (v *view) apply() bool {
+	a := v.s.Attributes()
+	for _, c := range v.changes {
+		s, _ := c.value.(string)
+		switch c.key {
+		case keyName:
+			v.s.SetName(s)
+		case keyMessage:
+			v.s.Status().SetMessage(s)
+		case keyStatus:
+			if s == "ok" {
+				v.s.Status().SetCode(ptrace.StatusCodeOk)
+			} else {
+				v.s.Status().SetCode(ptrace.StatusCodeError)
+			}
+		default:
+			// Only the four types of attr_set come here.
+			_ = a.PutEmpty(c.key).FromRaw(c.value)
+		}
+	}
+	return len(v.changes) > 0
+}
