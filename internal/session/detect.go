@@ -41,11 +41,31 @@ func (e *Engine) detect(s *session, c *stream.Chunk, b []byte, final bool) bool 
 	if e.cfg.Unparsed != nil && e.cfg.Unparsed(c) {
 		return false
 	}
-	if s.looks++; s.looks >= e.cfg.MaxLooks {
+	if !s.look(c.Dir, h.holed) {
+		return false
+	}
+	if s.looks >= e.cfg.MaxLooks {
 		e.stats.Unknown.Add(1)
 		e.mute(s)
 	}
 	return false
+}
+
+// runLooks is how many chunks of one end in a row count as one look where they
+// may be the middle of a long message.
+const runLooks = 8
+
+// look counts a look that found nothing. On a connection that is older than the
+// capture, or has lost bytes, what one end says at a stretch may be the rest of
+// one message: it counts once for every runLooks chunks.
+func (s *session) look(d stream.Dir, holed bool) bool {
+	if (s.conn.Midstream || holed) && s.run > 0 && s.run < runLooks && s.ran == d {
+		s.run++
+		return false
+	}
+	s.ran, s.run = d, 1
+	s.looks++
+	return true
 }
 
 // ask is the detection proper: first the protocols of the connection's ports,

@@ -123,6 +123,8 @@ type session struct {
 	parser   l7.Parser
 	st       *ProtoStats
 	looks    int
+	ran      stream.Dir // who spoke at the last look, and in how many chunks
+	run      int
 	mute     bool
 	client   stream.Dir // valid once proto is
 	half     [2]half

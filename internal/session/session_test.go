@@ -189,6 +189,21 @@ func TestUnknownIsMuted(t *testing.T) {
 	}
 }
 
+// TestMiddleOfALongMessage: capture that begins in the middle of one does not
+// give the connection up before it ends.
+func TestMiddleOfALongMessage(t *testing.T) {
+	b := newBench(Config{MaxLooks: 4})
+	b.conn.Midstream = true
+	for range 20 {
+		b.send(stream.FromB, "xyz", false, true)
+	}
+	b.send(stream.FromA, "Q1\n", false, true)
+	b.send(stream.FromB, "A1\n", false, true)
+	if got := fmt.Sprint(b.close()); got != "[Q1 A1]" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func BenchmarkPut(b *testing.B) {
 	e := New(Config{Protocols: []*l7.Protocol{toy}}, func(*Exchange) {})
 	conn := &stream.Conn{Transport: l7.TCP, Role: stream.RoleClient, RoleConfidence: 255}
