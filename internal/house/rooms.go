@@ -52,6 +52,7 @@ func rooms() []Room {
 
 		{Path: "cmd/*", Doors: []string{"internal/*", list, "receiver/ebpfreceiver", "receiver/ebpfreceiver/*"}},
 		{Path: "sdk/**"},
+		{Path: "examples/plugins/*", Doors: []string{"sdk"}},
 		{Path: "scripts/**"},
 		{Path: "test/**", Doors: []string{"internal/**", "receiver/*", "processor/*", "exporter/*"}},
 	}
