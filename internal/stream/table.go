@@ -218,6 +218,10 @@ func (t *Table) data(e *event.Event) {
 		t.unknown(e.Sock)
 		return
 	}
+	if s.many { // stream bytes on a socket that has no connection: not of the kernel's making
+		t.stats.NoPeer.Add(1)
+		return
+	}
 	t.touch(s)
 	if e.Pid != 0 {
 		s.conn.Pid = e.Pid
