@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -88,6 +89,15 @@ func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
 
 // URL is the server's address with a path.
 func (s *Server) URL(path string) string { return "http://" + s.Addr() + path }
+
+// Kill ends the server and its children at once: nginx's outlive it.
+func (s *Server) Kill() {
+	pids := s.PIDs()
+	s.Process.Kill()
+	for _, pid := range pids[1:] {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
 
 // PIDs are the server and its children: nginx works in children.
 func (s *Server) PIDs() []int {
