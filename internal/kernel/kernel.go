@@ -28,7 +28,7 @@ type Config struct {
 	// Flush is how long an event may lie in the ring before it is read. Zero:
 	// DefaultFlush. Longer costs less.
 	Flush time.Duration
-	// Rows forces rows of the hook table by name ("btf", "fexit", "kprobe",
+	// Rows forces rows of the hook table by name ("btf", "fexit",
 	// "syscall", "raw_syscall"); empty: the first that this kernel gives.
 	Rows []string
 	// UDP and Unix switch datagram and unix stream sockets off.
