@@ -190,11 +190,7 @@ func (l *Linked) follow(tr *l7.Trace) bool {
 		return false
 	}
 	l.TraceID = id
-	span := tr.SpanID
-	if tr.Format == l7.FormatPinpoint {
-		span = tr.ParentSpanID // SpanID is the callee's own
-	}
-	if p := hop.ForeignSpan(tr.Format, span); p != 0 {
+	if p := hop.ForeignCaller(tr.Format, tr.TraceID, tr.SpanID); p != 0 {
 		l.Parent, l.Remote = p, true
 		l.Evidence, l.Confidence = PropagatedIDs, Exact
 	}

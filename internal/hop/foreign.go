@@ -1,6 +1,7 @@
 package hop
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"strconv"
@@ -11,7 +12,9 @@ import (
 
 // ForeignTrace is the 128-bit trace id of an id that another tracer's header
 // carries as text. Ids that are 128 or 64 bit numbers keep their value, so that
-// the spans that tracer exports are in the same trace; other texts are hashed.
+// the spans that tracer exports are in the same trace; other texts are hashed,
+// Pinpoint's as the pinpoint receiver does, and any tool that knows the header
+// can: the first half of SHA-256.
 // ok is false for what is no id at all.
 func ForeignTrace(format, text string) (id [16]byte, ok bool) {
 	switch format {
@@ -34,7 +37,12 @@ func ForeignTrace(format, text string) (id [16]byte, ok bool) {
 	if text == "" {
 		return id, false
 	}
-	if len(text) <= 32 && format != "pinpoint" && (len(text) == 32 || numeric(format)) {
+	if format == "pinpoint" {
+		sum := sha256.Sum256([]byte(text))
+		copy(id[:], sum[:])
+		return id, true
+	}
+	if len(text) <= 32 && (len(text) == 32 || numeric(format)) {
 		if putHex(id[:], text) {
 			return id, id != [16]byte{}
 		}
@@ -57,7 +65,7 @@ func ForeignSpan(format, text string) Key {
 		if err != nil || n == -1 {
 			return 0
 		}
-		return Key(n)
+		return nonzero(uint64(n))
 	case "sw8", "sw6", "custom":
 		if text == "" {
 			return 0
@@ -69,6 +77,24 @@ func ForeignSpan(format, text string) Key {
 		return 0
 	}
 	return Key(binary.BigEndian.Uint64(b[:]))
+}
+
+// ForeignCaller is the span id of the app span that sent a request with the ids
+// trace and span, texts as its header had them; 0 for none. Most tracers send
+// it. Pinpoint sends the callee's own id, and the id of the event that calls is
+// made of that: SHA-256("N|trace|span")[:8].
+func ForeignCaller(format, trace, span string) Key {
+	k := ForeignSpan(format, span)
+	if format != "pinpoint" || k == 0 || trace == "" {
+		return k
+	}
+	n, _ := strconv.ParseInt(span, 10, 64) // it was a number for ForeignSpan
+	b := make([]byte, 0, len(trace)+len(span)+3)
+	b = append(b, "N|"...)
+	b = append(b, trace...)
+	b = append(b, '|')
+	sum := sha256.Sum256(strconv.AppendInt(b, n, 10))
+	return nonzero(binary.BigEndian.Uint64(sum[:]))
 }
 
 // numeric formats have hex numbers, sometimes without their leading zeros.

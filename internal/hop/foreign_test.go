@@ -16,6 +16,7 @@ func TestForeign(t *testing.T) {
 		{"custom", "4bf92f3577b34da6a3ce929d0e0e4736", "4bf92f3577b34da6a3ce929d0e0e4736", "", ""},
 		{"pinpoint", "", "", "-1", ""},
 		{"pinpoint", "", "", "-2", "fffffffffffffffe"},
+		{"pinpoint", "go-front-1^1795244932506^2", "ead513c2ad1591f3593e7ad5f46281dc", "0", "0000000000000001"},
 		{"w3c", "00000000000000000000000000000000", "", "0000000000000000", ""},
 		{"w3c", "nothex", "", "nothex", ""},
 		{"datadog", "x", "", "x", ""},
@@ -40,6 +41,15 @@ func TestForeign(t *testing.T) {
 	b, _ := ForeignTrace("pinpoint", "agent^1700000000000^2")
 	if !ok || a == b || a == [16]byte{} {
 		t.Errorf("pinpoint transaction ids: %x, %x", a, b)
+	}
+	if k := ForeignCaller("pinpoint", "go-front-1^1795244932506^2", "8433734173727356949"); string(k.Hex(nil)) != "2c7ffd1a20d060e7" {
+		t.Errorf("the event that calls: %s", k.Hex(nil))
+	}
+	if k := ForeignCaller("pinpoint", "go-front-1^1795244932506^2", "-1"); k != 0 {
+		t.Errorf("nobody calls: %s", k.Hex(nil))
+	}
+	if k := ForeignCaller("w3c", "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"); string(k.Hex(nil)) != "00f067aa0ba902b7" {
+		t.Errorf("w3c: %s", k.Hex(nil))
 	}
 	if ForeignSpan("sw8", "segment-1") == ForeignSpan("sw8", "segment-2") {
 		t.Error("two spans of one SkyWalking segment have one id")

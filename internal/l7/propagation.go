@@ -74,20 +74,24 @@ func DefaultPropagation() *Propagation { return NewPropagation(nil, []string{"x-
 // the request id.
 func NewPropagation(traceIDs, requestIDs []string) *Propagation {
 	p := &Propagation{rules: map[string]headerRule{
-		"traceparent":         ruleTraceparent,
-		"b3":                  ruleB3,
-		"x-b3-traceid":        ruleB3Trace,
-		"x-b3-spanid":         ruleB3Span,
-		"x-b3-parentspanid":   ruleB3Parent,
-		"uber-trace-id":       ruleJaeger,
-		"sw8":                 ruleSW8,
-		"sw6":                 ruleSW6,
-		"pinpoint-traceid":    rulePinpointTrace,
-		"pinpoint-spanid":     rulePinpointSpan,
-		"pinpoint-pspanid":    rulePinpointParent,
-		"x-amzn-trace-id":     ruleXRay,
-		"x-datadog-trace-id":  ruleDatadogTrace,
-		"x-datadog-parent-id": ruleDatadogParent,
+		"traceparent":       ruleTraceparent,
+		"b3":                ruleB3,
+		"x-b3-traceid":      ruleB3Trace,
+		"x-b3-spanid":       ruleB3Span,
+		"x-b3-parentspanid": ruleB3Parent,
+		"uber-trace-id":     ruleJaeger,
+		"sw8":               ruleSW8,
+		"sw6":               ruleSW6,
+		"pinpoint-traceid":  rulePinpointTrace,
+		"pinpoint-spanid":   rulePinpointSpan,
+		"pinpoint-pspanid":  rulePinpointParent,
+		// Pinpoint's own spelling, in the attachments of Dubbo.
+		"_dubbo_trasaction_id":  rulePinpointTrace,
+		"_dubbo_span_id":        rulePinpointSpan,
+		"_dubbo_parent_span_id": rulePinpointParent,
+		"x-amzn-trace-id":       ruleXRay,
+		"x-datadog-trace-id":    ruleDatadogTrace,
+		"x-datadog-parent-id":   ruleDatadogParent,
 	}}
 	for _, n := range requestIDs {
 		p.rules[strings.ToLower(n)] = ruleRequestID

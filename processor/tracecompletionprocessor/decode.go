@@ -129,6 +129,8 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 			n.Original = key(v.Str())
 		case semconv.LinkEvidence:
 			evidence = v.Str()
+		case semconv.PinpointSpanID:
+			n.Own = hop.ForeignSpan(formatPinpoint, v.Str())
 		case "db.system.name", "rpc.system.name", "messaging.system":
 			system = v.Str()
 		case "db.system", "rpc.system":
@@ -156,7 +158,9 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 		if id, ok := hop.ForeignTrace(format, traceID); ok {
 			n.CarriedTrace = table.TraceID(id)
 			n.CarriedSpan = hop.ForeignSpan(format, spanID)
-			n.CarriedOwn = format == formatPinpoint
+			if n.CarriedOwn = format == formatPinpoint; n.CarriedOwn {
+				n.CarriedCaller = hop.ForeignCaller(format, traceID, spanID)
+			}
 		}
 	}
 	n.Linked = evidence != "" && evidence != table.ByPropagation.String() && n.Parent != 0 && n.Parent != n.CarriedSpan

@@ -217,7 +217,7 @@ func (t *Table) carriedParent(n *Node, x *exchange) hop.Key {
 	if s := t.apps[x.carried]; s != nil {
 		return s.parent()
 	}
-	return 0
+	return x.caller
 }
 
 // passedOn is the inbound hop of n's process that carried the same pair.
@@ -305,9 +305,9 @@ func (t *Table) decideApp(n *Node) Decision {
 		return d
 	}
 	key := pair{n.Trace, n.parent()}
-	own := t.carriers[pair{n.Trace, n.Span}]
+	own := t.carriers[pair{n.Trace, n.own()}]
 	if own != nil && len(own.exchanges) > 0 && own.exchanges[0].own {
-		key = pair{n.Trace, n.Span}
+		key = pair{n.Trace, n.own()}
 	} else if n.Parent == 0 {
 		return t.decideRoot(n, d)
 	}

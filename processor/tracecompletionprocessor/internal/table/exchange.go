@@ -12,7 +12,8 @@ type exchange struct {
 	hops     []*Node // in path order
 	group    *group
 	carried  pair
-	own      bool // the carried span id is the callee's own
+	own      bool    // the carried span id is the callee's own
+	caller   hop.Key // then, the id that its caller has
 	// cause is the inbound process hop that led to it.
 	cause    *Node
 	evidence Evidence
@@ -77,7 +78,7 @@ func (t *Table) merge(a, b *exchange) {
 		a.xid = b.xid
 	}
 	if a.carried == (pair{}) {
-		a.carried, a.own = b.carried, b.own
+		a.carried, a.own, a.caller = b.carried, b.own, b.caller
 	}
 	if a.cause == nil {
 		a.cause, a.evidence = b.cause, b.evidence

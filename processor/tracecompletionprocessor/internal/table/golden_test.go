@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write what was found into the goldens")
 //	----
 //	trace and its spans as a tree
 //
-// Keys: host proc service trace parent xid lid carried=TRACE/SPAN own rid (both
+// Keys: host proc service trace parent xid lid carried=TRACE/SPAN own caller as rid (both
 // messages) ridresp sys sysresp linked provisional system port.
 type golden struct {
 	nodes []*Node
@@ -128,6 +128,11 @@ func parseGolden(t *testing.T, head string) *golden {
 				g.names[n.CarriedSpan] = sp
 			case "own":
 				n.CarriedOwn = true
+			case "caller":
+				n.CarriedCaller = hop.Key(num(v))
+				g.names[n.CarriedCaller] = v
+			case "as":
+				n.Own = hop.Key(num(v))
 			case "rid":
 				n.RequestID = num(v)
 			case "ridresp":

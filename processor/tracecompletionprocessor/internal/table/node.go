@@ -41,9 +41,14 @@ type Node struct {
 
 	// Carried are the ids that a hop's request carried, 0 if none. OwnID: the
 	// span id is the callee's own (Pinpoint), not its parent's.
-	CarriedTrace TraceID
-	CarriedSpan  hop.Key
-	CarriedOwn   bool
+	// CarriedCaller: the id that the span that sent the request has, then.
+	CarriedTrace  TraceID
+	CarriedSpan   hop.Key
+	CarriedOwn    bool
+	CarriedCaller hop.Key
+	// Own is the id that requests carry of an app span, if that is not Span:
+	// consumers of one message share it.
+	Own hop.Key
 
 	// RequestID and ResponseID hash X-Request-ID of the two messages.
 	RequestID, ResponseID uint64
@@ -76,6 +81,14 @@ func (n *Node) parent() hop.Key {
 		return n.Original
 	}
 	return n.Parent
+}
+
+// own is the id by which a request that carries the callee's names n.
+func (n *Node) own() hop.Key {
+	if n.Own != 0 {
+		return n.Own
+	}
+	return n.Span
 }
 
 // Decision is what joining makes of a node.
