@@ -14,14 +14,8 @@ import (
 
 	"github.com/hopscope/hopscope/receiver/ebpfreceiver"
 	"github.com/hopscope/hopscope/test/rig"
+	"github.com/hopscope/hopscope/test/tally"
 )
-
-// roomy has a ring that holds a whole run: the load here takes all of the
-// machine, and these tests are about counts without loss.
-func roomy(c *ebpfreceiver.Config) {
-	c.Sockets.RingSize = 256 << 20
-	c.Batch.Queue = 1 << 12
-}
 
 // wrkScript asks for pages, some of which fail, until n answers have come.
 const wrkScript = `
@@ -44,19 +38,19 @@ end
 // TestCountHTTP: as many spans at each end as nginx answered requests, with the
 // statuses that its log has.
 func TestCountHTTP(t *testing.T) {
-	c, want, answered := wrk(t, roomy)
-	if n := c.total("Server"); n != answered {
+	c, want, answered, _ := wrk(t, tally.Roomy)
+	if n := c.Total("Server"); n != answered {
 		t.Errorf("%d server spans, nginx says %d", n, answered)
 	}
-	if n := c.total("Client"); n != answered {
+	if n := c.Total("Client"); n != answered {
 		t.Errorf("%d client spans, nginx says %d", n, answered)
 	}
 	for code, n := range want {
-		if got := c.total("Server GET " + code); got != n {
+		if got := c.Total("Server GET " + code); got != n {
 			t.Errorf("%d server spans with status %s, nginx says %d", got, code, n)
 		}
 		// wrk leaves with answers unread.
-		if got := c.total("Client GET " + code); got > n || got < n-wrkConns {
+		if got := c.Total("Client GET " + code); got > n || got < n-wrkConns {
 			t.Errorf("%d client spans with status %s, nginx says %d", got, code, n)
 		}
 	}
@@ -66,11 +60,11 @@ func TestCountHTTP(t *testing.T) {
 // machine. What is not seen is counted: spans and lost exchanges are all the
 // exchanges that were.
 func TestOverload(t *testing.T) {
-	c, want, answered := wrk(t, func(c *ebpfreceiver.Config) {
+	c, want, answered, lost := wrk(t, func(c *ebpfreceiver.Config) {
 		c.Sockets.RingSize = 64 << 10
 		c.Batch.Queue = 1 << 12
 	})
-	spans, lost := c.total(""), int(c.exchangesLost)
+	spans := c.Total("")
 	if lost < answered/100 {
 		t.Errorf("only %d of %d exchanges were lost: this was no overload", lost, answered)
 	}
@@ -79,7 +73,7 @@ func TestOverload(t *testing.T) {
 	}
 	for code, n := range want { // what is told is true
 		for _, kind := range []string{"Client", "Server"} {
-			if got := c.total(kind + " GET " + code); got > n {
+			if got := c.Total(kind + " GET " + code); got > n {
 				t.Errorf("%d %s spans with status %s, nginx says %d", got, kind, code, n)
 			}
 		}
@@ -93,7 +87,7 @@ const (
 
 // wrk sends requests to nginx, and gives what was counted, what nginx's log has
 // by status, and how many that are.
-func wrk(t *testing.T, more func(*ebpfreceiver.Config)) (c *tally, want map[string]int, answered int) {
+func wrk(t *testing.T, more func(*ebpfreceiver.Config)) (c *tally.Tally, want map[string]int, answered, lost int) {
 	t.Helper()
 	asRoot(t)
 	installed(t, "nginx", "wrk")
@@ -113,10 +107,10 @@ func wrk(t *testing.T, more func(*ebpfreceiver.Config)) (c *tally, want map[stri
 	if err != nil {
 		t.Fatalf("wrk: %v\n%s", err, out)
 	}
-	c.settle()
-	lost := c.lost()
-	c.exchangesLost = c.metric("lost_exchanges")[""]
-	c.stop()
+	c.Settle()
+	dropped := c.Lost()
+	lost = int(c.Metric("lost_exchanges")[""])
+	c.Stop()
 	if err := nginx.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +128,8 @@ func wrk(t *testing.T, more func(*ebpfreceiver.Config)) (c *tally, want map[stri
 	if answered < wrkRequests {
 		t.Fatalf("nginx answered %d requests\n%s", answered, out)
 	}
-	t.Logf("nginx: %v\nspans:\n%slost: %v, exchanges lost: %d", want, c, lost, c.exchangesLost)
-	return c, want, answered
+	t.Logf("nginx: %v\nspans:\n%slost: %v, exchanges lost: %d", want, c, dropped, lost)
+	return c, want, answered, lost
 }
 
 // TestCountRedis: a span at each end for every command that Redis counts, and
@@ -162,15 +156,15 @@ func TestCountRedis(t *testing.T) {
 			run("redis-cli", "SET", "text", "not a number")
 			c := count(t, func(s ptrace.Span) string {
 				return attr(s, "db.operation.name") + " " + attr(s, "hopscope.response.status")
-			}, roomy, uint16(redis.Port))
+			}, tally.Roomy, uint16(redis.Port))
 			bench := func(n int, command ...string) {
 				run("redis-benchmark", append([]string{"-q", "-c", "16", "-P", fmt.Sprint(pipeline), "-n", fmt.Sprint(n)}, command...)...)
 			}
 			bench(80_000, "GET", "key:__rand_int__")
 			run("redis-cli", "-r", "20000", "INCR", "text") // refused
-			c.settle()
-			t.Logf("spans:\n%slost: %v", c, c.lost())
-			c.stop()
+			c.Settle()
+			t.Logf("spans:\n%slost: %v", c, c.Lost())
+			c.Stop()
 			stats := run("redis-cli", "INFO", "commandstats")
 			for _, command := range []string{"GET", "INCR"} {
 				_, line, ok := strings.Cut(stats, "cmdstat_"+strings.ToLower(command)+":")
@@ -180,7 +174,7 @@ func TestCountRedis(t *testing.T) {
 					t.Fatalf("%s: Redis says %q", command, line)
 				}
 				for _, kind := range []string{"Client", "Server"} {
-					all, good := c.total(kind+" "+command+" "), c.total(kind+" "+command+" ok")
+					all, good := c.Total(kind+" "+command+" "), c.Total(kind+" "+command+" ok")
 					if all != calls || all-good != failed {
 						t.Errorf("%s: %d %s spans, %d of them failed; Redis says %d and %d", kind, all, command, all-good, calls, failed)
 					}
@@ -238,7 +232,7 @@ func TestCountDNS(t *testing.T) {
 	c := count(t, func(s ptrace.Span) string {
 		return attr(s, "dns.question.type") + " " + attr(s, "dns.response_code")
 	}, func(c *ebpfreceiver.Config) {
-		roomy(c)
+		tally.Roomy(c)
 		// Not by port: dnsperf's sockets are not connected to one.
 		c.Sockets.Include.Processes = []string{"dnsperf", "dnsmasq"}
 	})
@@ -249,12 +243,12 @@ func TestCountDNS(t *testing.T) {
 	if !strings.Contains(string(out), fmt.Sprintf("Queries completed:    %d (100.00%%)", queries)) {
 		t.Fatalf("not every query was answered:\n%s", out)
 	}
-	c.settle()
-	t.Logf("spans:\n%slost: %v", c, c.lost())
-	c.stop()
+	c.Settle()
+	t.Logf("spans:\n%slost: %v", c, c.Lost())
+	c.Stop()
 	for _, kind := range []string{"Client", "Server"} {
 		for key, want := range map[string]int{"A 3": queries / 4, "AAAA 0": queries / 4, "A 0": queries / 2, "": queries} {
-			if got := c.total(kind + " " + key); got != want {
+			if got := c.Total(kind + " " + key); got != want {
 				t.Errorf("%s %s: %d spans, want %d", kind, key, got, want)
 			}
 		}

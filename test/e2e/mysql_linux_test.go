@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hopscope/hopscope/test/rig"
+	"github.com/hopscope/hopscope/test/tally"
 )
 
 // statementsEnv has the address for TestStatements: this process is not
@@ -74,15 +75,15 @@ func TestCountMySQL(t *testing.T) {
 	defer db.Stop()
 	c := count(t, func(s ptrace.Span) string {
 		return attr(s, "db.operation.name") + " " + attr(s, "db.query.text") + " " + attr(s, "hopscope.response.status")
-	}, roomy, uint16(db.Port))
+	}, tally.Roomy, uint16(db.Port))
 	client := exec.Command(os.Args[0], "-test.run=^TestStatements$", "-test.v")
 	client.Env = append(os.Environ(), statementsEnv+"="+db.Addr())
 	if out, err := client.CombinedOutput(); err != nil {
 		t.Fatalf("client: %v\n%s", err, out)
 	}
-	c.settle()
-	t.Logf("spans:\n%slost: %v", c, c.lost())
-	c.stop()
+	c.Settle()
+	t.Logf("spans:\n%slost: %v", c, c.Lost())
+	c.Stop()
 	const failed = textStatements / 10
 	for _, kind := range []string{"Client", "Server"} {
 		for key, want := range map[string]int{
@@ -92,7 +93,7 @@ func TestCountMySQL(t *testing.T) {
 			"PREPARE": 1,
 			"":        textStatements + preparedStatements + 4, // LOGIN, PREPARE, CLOSE, QUIT
 		} {
-			if got := c.total(kind + " " + key); got != want {
+			if got := c.Total(kind + " " + key); got != want {
 				t.Errorf("%s %s: %d spans, want %d", kind, key, got, want)
 			}
 		}
