@@ -22,6 +22,7 @@ enum hs_kind {
 	HS_KIND_LOSS = 8,     /* hs_loss; made by the reader */
 	HS_KIND_CLOCK = 9,    /* hs_clock; made by the reader */
 	HS_KIND_CONNECT = 10, /* nothing more: this thread begins to connect */
+	HS_KIND_HANDOVER = 11, /* hs_handover */
 };
 
 enum hs_dir {
@@ -69,6 +70,11 @@ enum hs_close_what {
 	HS_CLOSE_SENT = 2,     /* this end sends no more */
 	HS_CLOSE_RECEIVED = 3, /* the peer sends no more, and all of it was read */
 	HS_CLOSE_RESET = 4,    /* a reset: nothing more moves */
+};
+
+enum hs_handover_what {
+	HS_HANDOVER_ASKS = 1,   /* what is sent next on the socket is for this goroutine */
+	HS_HANDOVER_SERVES = 2, /* this goroutine serves what was received */
 };
 
 struct hs_head {
@@ -146,6 +152,16 @@ struct hs_proc {
 	__u8 comm[HS_COMM];
 };
 _Static_assert(sizeof(struct hs_proc) == 32, "hs_proc");
+
+/* A goroutine and goroutines of a connection hand a request over. */
+struct hs_handover {
+	__u64 goid;
+	__u64 parent; /* the goroutine that started it; 0: not known */
+	__u32 stream; /* which request of the connection, where they have numbers */
+	__u8 what;    /* enum hs_handover_what */
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct hs_handover) == 24, "hs_handover");
 
 /* Calls that did not fit the ring since capture began, all CPUs. */
 struct hs_loss {

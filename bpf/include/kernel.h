@@ -222,6 +222,8 @@ struct thread_struct {
 };
 
 struct pt_regs {
+	unsigned long r14;
+	unsigned long bx;
 	unsigned long r10;
 	unsigned long r9;
 	unsigned long r8;

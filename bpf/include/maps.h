@@ -152,14 +152,17 @@ const volatile struct hs_twins {
 	struct hs_proc proc;
 	struct hs_loss loss;
 	struct hs_clock clock;
+	struct hs_handover handover;
 	enum hs_kind kind;
 	enum hs_data_flag data_flag;
 	enum hs_open_flag open_flag;
 	enum hs_close_what close_what;
+	enum hs_handover_what handover_what;
 	enum hs_err err;
 	enum hs_wish wish;
 	enum hs_pass pass;
 	enum hs_want want;
+	__u32 pad;
 } hs_twins = {};
 
 __u32 hs_self = 0; /* the collector, as the initial namespace calls it */

@@ -12,6 +12,7 @@ import (
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/internal/stream"
 )
 
 // Evidence is what a link rests on, as hopscope.link.evidence has it.
@@ -101,7 +102,9 @@ type Stats struct {
 	OpenFull  atomic.Uint64 // inbound exchanges forgotten for maxOpen
 	HeldFull  atomic.Uint64 // outbound exchanges not held for maxHeld
 	TasksFull atomic.Uint64 // times that all threads were forgotten for maxTasks
-	Held      atomic.Int64
+	// HandedFull are handovers of goroutines forgotten for maxHanded.
+	HandedFull atomic.Uint64
+	Held       atomic.Int64
 }
 
 // Tracker links the exchanges of one shard. One goroutine owns it.
@@ -117,11 +120,12 @@ type Tracker struct {
 	held     []*record // oldest first; settled ones have no exchange any more
 	sequence uint64
 	free     []*record
+	handed   map[handKey]stream.Ctx // who asks, until the request is seen
 }
 
 // New makes a tracker that gives linked exchanges to next.
 func New(cfg Config, next func(*Linked)) *Tracker {
-	return &Tracker{cfg: cfg, next: next, procs: map[uint32]*proc{}, tasks: map[taskKey]*task{}}
+	return &Tracker{cfg: cfg, next: next, procs: map[uint32]*proc{}, tasks: map[taskKey]*task{}, handed: map[handKey]stream.Ctx{}}
 }
 
 // NewTracker makes a tracker that links by what messages carry only.

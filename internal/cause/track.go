@@ -283,7 +283,12 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 	switch {
 	case p.golang:
 		// Threads say nothing of goroutines.
-		if in, f := t.ofGoroutine(a, x); in != nil {
+		ctx := &x.Req.Ctx
+		if h := t.asked(x); h != nil {
+			ctx = h
+			a = t.taskOf(h, r.start)
+		}
+		if in, f := t.ofGoroutine(a, ctx); in != nil {
 			r.settle(in, SameGoroutine, f)
 			return
 		}
@@ -452,29 +457,4 @@ func (t *Tracker) Connecting(sock uint64, ctx *stream.Ctx, now int64) {
 	}
 	p.births[sock] = b
 	b.in.shared = true
-}
-
-// ofGoroutine is the inbound exchange that the goroutine of x serves, or that
-// the one serves which started it for this.
-func (t *Tracker) ofGoroutine(a *task, x *session.Exchange) (*record, Confidence) {
-	if x.Req.Ctx.Goid == 0 {
-		return nil, NoConfidence
-	}
-	if len(a.open) == 1 {
-		return a.open[0], Exact
-	}
-	if a.serves != nil && !a.serves.over {
-		return a.serves, High
-	}
-	// A goroutine that is met for the first time was started for what it does:
-	// one that serves a connection would have been met before.
-	if a.met || x.Req.Ctx.ParentGoid == 0 {
-		return nil, NoConfidence
-	}
-	if up := t.tasks[taskKey{pid: x.Req.Ctx.Pid, id: x.Req.Ctx.ParentGoid | 1<<63}]; up != nil && len(up.open) == 1 {
-		a.serves = up.open[0]
-		a.serves.shared = true
-		return a.serves, High
-	}
-	return nil, NoConfidence
 }

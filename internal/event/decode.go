@@ -27,6 +27,7 @@ const (
 	procSize  = int(unsafe.Sizeof(Proc{}))
 	lossSize  = int(unsafe.Sizeof(Loss{}))
 	clockSize = int(unsafe.Sizeof(Clock{}))
+	handSize  = int(unsafe.Sizeof(Handover{}))
 )
 
 // PeekKind is the kind of a raw record, 0 if it has none.
@@ -97,6 +98,11 @@ func Decode(b []byte, e *Event) error {
 		e.Proc = Proc{Cgroup: le.Uint64(b), Parent: le.Uint32(b[8:]), Netns: le.Uint32(b[12:])}
 		copy(e.Proc.Comm[:], b[16:])
 	case KindConnect:
+	case KindHandover:
+		if len(b) < handSize {
+			return ErrShort
+		}
+		e.Handover = Handover{Goid: le.Uint64(b), Parent: le.Uint64(b[8:]), Stream: le.Uint32(b[16:]), What: HandoverWhat(b[20])}
 	case KindLoss:
 		if len(b) < lossSize {
 			return ErrShort

@@ -39,6 +39,12 @@ func (e *Event) Append(b []byte) []byte {
 		b = le.AppendUint32(b, e.Proc.Parent)
 		b = le.AppendUint32(b, e.Proc.Netns)
 		b = append(b, e.Proc.Comm[:]...)
+	case KindHandover:
+		h := &e.Handover
+		b = le.AppendUint64(b, h.Goid)
+		b = le.AppendUint64(b, h.Parent)
+		b = le.AppendUint32(b, h.Stream)
+		b = append(b, byte(h.What), 0, 0, 0)
 	case KindLoss:
 		for _, n := range e.Loss.Calls {
 			b = le.AppendUint64(b, n)

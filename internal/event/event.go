@@ -20,13 +20,14 @@ const (
 	KindLoss     Kind = 8  // what did not fit the ring so far
 	KindClock    Kind = 9  // how to turn event times into unix times
 	KindConnect  Kind = 10 // a thread begins to connect the socket; the head is all
+	KindHandover Kind = 11 // a goroutine and those of a connection hand a request over
 )
 
 // Broadcast reports whether k is about no process: every shard wants it.
 func (k Kind) Broadcast() bool { return k == KindLoss || k == KindClock }
 
 func (k Kind) String() string {
-	names := [...]string{"", "open", "data", "datagram", "close", "exec", "exit", "fork", "loss", "clock", "connect"}
+	names := [...]string{"", "open", "data", "datagram", "close", "exec", "exit", "fork", "loss", "clock", "connect", "handover"}
 	if int(k) < len(names) && k != 0 {
 		return names[k]
 	}
@@ -219,17 +220,39 @@ type Clock struct {
 	Offset int64 // unix time minus CLOCK_MONOTONIC, ns
 }
 
+// HandoverWhat is what a goroutine has to do with a request.
+type HandoverWhat uint8
+
+// Whats.
+const (
+	Asks   HandoverWhat = 1 // what is sent next on the socket is for it
+	Serves HandoverWhat = 2 // it serves what was received
+)
+
+// Handover tells that a goroutine hands a request to the goroutines of a
+// connection, or takes one over from them. Twin of struct hs_handover.
+type Handover struct {
+	_      structs.HostLayout
+	Goid   uint64
+	Parent uint64 // the goroutine that started it; 0: not known
+	Stream uint32 // which request of the connection, where they have numbers
+	What   HandoverWhat
+	Pad    [3]uint8
+}
+
 // Event is one decoded record. Of the bodies the one that Kind names holds; the
 // others are what earlier events left. Payload is borrowed from the bytes
 // given to Decode.
 type Event struct {
 	Head
-	Open    Open
-	Data    Data
-	Peer    Peer // KindDatagram, if Data.Flags has HasPeer
-	Close   Close
-	Proc    Proc
-	Loss    Loss
-	Clock   Clock
-	Payload []byte // Data: captured bytes; Open: path of a unix socket
+	Open  Open
+	Data  Data
+	Peer  Peer // KindDatagram, if Data.Flags has HasPeer
+	Close Close
+	Proc  Proc
+	Loss  Loss
+	Clock Clock
+	// Handover holds with KindHandover.
+	Handover Handover
+	Payload  []byte // Data: captured bytes; Open: path of a unix socket
 }

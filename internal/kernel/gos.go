@@ -8,6 +8,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,10 +22,17 @@ import (
 // gos tells the kernel part which processes are of Go, and where in them the
 // goroutine is: from the build information and the DWARF of the executable.
 type gos struct {
-	c     *Capture
-	queue chan uint32
-	done  sync.WaitGroup
-	known map[inode]goOffsets
+	c      *Capture
+	queue  chan gone
+	done   sync.WaitGroup
+	known  map[inode]goOffsets
+	probes *goProbes // nil: not wanted, or not to be had
+}
+
+// gone is a process that runs something new, or that ended.
+type gone struct {
+	pid   uint32
+	ended bool
 }
 
 type inode struct{ dev, ino uint64 }
@@ -49,9 +57,23 @@ const (
 )
 
 func newGos(c *Capture) *gos {
-	g := &gos{c: c, queue: make(chan uint32, maxLookQueue), known: map[inode]goOffsets{}}
+	g := &gos{c: c, queue: make(chan gone, maxLookQueue), known: map[inode]goOffsets{}}
 	if c.maps["hs_gos"] == nil {
 		return g
+	}
+	if c.cfg.GoUprobes {
+		for _, h := range goHooks {
+			c.hooks = append(c.hooks, Hook{Prog: h.prog, At: "uprobe/" + h.symbol, For: blindGo})
+		}
+		var err error
+		g.probes, err = newGoProbes(c)
+		for i := len(c.hooks) - len(goHooks); i < len(c.hooks); i++ {
+			if h := &c.hooks[i]; err != nil {
+				h.Err = err.Error()
+			} else {
+				h.Attached = true
+			}
+		}
 	}
 	g.done.Add(1)
 	go g.run()
@@ -61,15 +83,20 @@ func newGos(c *Capture) *gos {
 func (g *gos) close() {
 	close(g.queue)
 	g.done.Wait()
+	g.probes.close()
 }
+
+// blindGo is what the hooks in executables of Go see.
+const blindGo = "for which goroutine the connections of Go's libraries work"
 
 // see is told of raw exec and exit records.
 func (g *gos) see(raw []byte) {
-	if event.PeekKind(raw) != event.KindExec {
+	ended := event.PeekKind(raw) == event.KindExit
+	if ended && g.probes == nil {
 		return
 	}
 	select {
-	case g.queue <- event.PeekPid(raw):
+	case g.queue <- gone{event.PeekPid(raw), ended}:
 	default:
 	}
 }
@@ -82,8 +109,10 @@ func (g *gos) run() {
 	}
 	defer m.Close()
 	g.all(m)
-	for pid := range g.queue {
-		if g.look(m, pid) {
+	for p := range g.queue {
+		if p.ended {
+			g.probes.left(p.pid)
+		} else if g.look(m, p.pid) {
 			g.c.wished.Store(true)
 		}
 	}
@@ -113,6 +142,7 @@ func (g *gos) look(m *ebpf.Map, pid uint32) bool {
 	path := fmt.Sprintf("/proc/%d/exe", pid)
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
+		g.probes.left(pid)
 		return false
 	}
 	id := inode{st.Dev, st.Ino}
@@ -126,9 +156,24 @@ func (g *gos) look(m *ebpf.Map, pid uint32) bool {
 	}
 	if o.Goid == 0 {
 		_ = m.Delete(&pid) // the pid may have been another's
+		g.probes.runs(pid, id, nil)
 		return false
 	}
+	g.probes.runs(pid, id, func() (*goExe, error) { return openGo(path, o) })
 	return m.Update(&pid, &o, ebpf.UpdateAny) == nil
+}
+
+// openGo opens an executable of Go for its hooks.
+func openGo(path string, o goOffsets) (*goExe, error) {
+	bi, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the build information of %s: %w", path, err)
+	}
+	f, err := elf.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return &goExe{path: path, file: f, version: bi.GoVersion, offsets: o}, nil
 }
 
 // goOffsetsOf reads an executable.
@@ -182,37 +227,43 @@ func gOffset(f *elf.File) int32 {
 }
 
 func goidFromDWARF(f *elf.File) (goid, parent uint32) {
+	at := fieldFromDWARF(f, "runtime.g", "goid", "parentGoid") // the latter since go1.21
+	return at["goid"], at["parentGoid"]
+}
+
+// fieldFromDWARF is where fields lie in a struct; the linker of Go tells all types
+// in the unit of the runtime. Fields that are
+// not there are left out.
+func fieldFromDWARF(f *elf.File, name string, fields ...string) map[string]uint32 {
+	out := map[string]uint32{}
 	d, err := f.DWARF()
 	if err != nil {
-		return goid, parent
+		return out
 	}
 	r := d.Reader()
 	for {
 		e, err := r.Next()
 		if err != nil || e == nil {
-			return goid, parent
+			return out
 		}
 		switch {
 		case e.Tag == dwarf.TagCompileUnit:
-			if name, _ := e.Val(dwarf.AttrName).(string); name != "runtime" {
+			if n, _ := e.Val(dwarf.AttrName).(string); n != "runtime" {
 				r.SkipChildren()
 			}
 		case e.Tag == dwarf.TagStructType:
-			if name, _ := e.Val(dwarf.AttrName).(string); name != "runtime.g" {
+			if n, _ := e.Val(dwarf.AttrName).(string); n != name {
 				r.SkipChildren()
 				continue
 			}
 			for {
 				m, err := r.Next()
 				if err != nil || m == nil || m.Tag == 0 {
-					return goid, parent
+					return out
 				}
-				at, _ := m.Val(dwarf.AttrDataMemberLoc).(int64)
-				switch name, _ := m.Val(dwarf.AttrName).(string); name {
-				case "goid":
-					goid = uint32(at)
-				case "parentGoid": // since go1.21
-					parent = uint32(at)
+				n, _ := m.Val(dwarf.AttrName).(string)
+				if at, ok := m.Val(dwarf.AttrDataMemberLoc).(int64); ok && slices.Contains(fields, n) {
+					out[n] = uint32(at)
 				}
 			}
 		case e.Children && e.Tag != dwarf.TagCompileUnit:
@@ -221,14 +272,15 @@ func goidFromDWARF(f *elf.File) (goid, parent uint32) {
 	}
 }
 
-// goidByVersion is for executables without DWARF. From runtime/runtime2.go of
-// the releases on amd64: go1.23 to go1.25 have one more word (syscallbp) before
-// it, go1.26 has lost one. Where parentGoid is was looked up for go1.26 only.
-func goidByVersion(v string) (goid, parent uint32) {
+// newestGo is the newest version whose structs were looked at.
+const newestGo = 26
+
+// goMinor is the 26 of go1.26.8.
+func goMinor(v string) (int, bool) {
 	v, _, _ = strings.Cut(strings.TrimPrefix(v, "go"), " ")
 	p := strings.SplitN(v, ".", 3)
 	if len(p) < 2 || p[0] != "1" {
-		return 0, 0
+		return 0, false
 	}
 	digits := p[1]
 	for i, c := range digits {
@@ -238,14 +290,22 @@ func goidByVersion(v string) (goid, parent uint32) {
 		}
 	}
 	minor, err := strconv.Atoi(digits)
+	return minor, err == nil
+}
+
+// goidByVersion is for executables without DWARF. From runtime/runtime2.go of
+// the releases on amd64: go1.23 to go1.25 have one more word (syscallbp) before
+// it, go1.26 has lost one. Where parentGoid is was looked up for go1.26 only.
+func goidByVersion(v string) (goid, parent uint32) {
+	minor, ok := goMinor(v)
 	switch {
-	case err != nil:
+	case !ok:
 		return 0, 0
 	case minor >= 12 && minor <= 22:
 		return 152, 0
 	case minor >= 23 && minor <= 25:
 		return 160, 0
-	case minor == 26:
+	case minor == newestGo:
 		return 152, 280
 	}
 	return 0, 0

@@ -35,6 +35,9 @@ type Config struct {
 	NoUDP, NoUnix bool
 	// Filter narrows what is captured.
 	Filter Filter
+	// GoUprobes hooks functions of Go's libraries in every executable that has
+	// them: exact, but a hit costs microseconds.
+	GoUprobes bool
 	// ExcludePids are not captured, besides this process.
 	ExcludePids []uint32
 
@@ -96,7 +99,10 @@ type Stats struct {
 	Missed uint64
 	// Errors by what went wrong in the kernel part.
 	Errors map[string]uint64
-	Bad    uint64 // records that were too short
+	// GoHooked is how many executables of Go have hooks, GoFailed how often a
+	// function that is there could not be hooked.
+	GoHooked, GoFailed uint64
+	Bad                uint64 // records that were too short
 }
 
 // Pair reports whether datagrams between two ends are wanted: what the kernel

@@ -39,6 +39,9 @@ func (c *Capture) Stats() Stats {
 			s.LostOther += per[cpu].Other
 		}
 	}
+	if c.gos != nil && c.gos.probes != nil {
+		s.GoHooked, s.GoFailed = uint64(max(0, c.gos.probes.hooked.Load())), c.gos.probes.failed.Load()
+	}
 	for i, name := range errNames {
 		key = uint32(i)
 		var n []uint64

@@ -31,6 +31,9 @@ type TableConfig struct {
 	// Connecting is told when a thread begins to connect a socket, long before
 	// there is a connection to speak of. May be nil.
 	Connecting func(sock uint64, ctx *Ctx, now int64)
+	// Handover is told when the goroutine of ctx hands a request to the goroutines
+	// of a connection, or takes one over from them (serves).
+	Handover func(sock uint64, stream uint32, serves bool, ctx *Ctx, now int64)
 }
 
 // DefaultMaxConns: about 40 MB of connections, more than most nodes have.
@@ -124,6 +127,10 @@ func (t *Table) Put(e *event.Event) {
 	case event.KindConnect:
 		if t.cfg.Connecting != nil {
 			t.cfg.Connecting(e.Sock, &Ctx{Pid: e.Pid, Tid: e.Tid}, t.Unix(e.Time))
+		}
+	case event.KindHandover:
+		if h := &e.Handover; t.cfg.Handover != nil {
+			t.cfg.Handover(e.Sock, h.Stream, h.What == event.Serves, &Ctx{Pid: e.Pid, Tid: e.Tid, Goid: h.Goid, ParentGoid: h.Parent}, t.Unix(e.Time))
 		}
 	case event.KindClock:
 		t.offset = e.Clock.Offset

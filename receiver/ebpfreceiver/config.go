@@ -24,6 +24,8 @@ type Config struct {
 	Sockets SocketsConfig `mapstructure:"sockets"`
 	// Packets is capture on interfaces.
 	Packets PacketsConfig `mapstructure:"packets"`
+	// Golang is what is done for programs of Go.
+	Golang GolangConfig `mapstructure:"golang"`
 	// Protocols switches protocols off, or binds them to ports, by name.
 	Protocols map[string]ProtocolConfig `mapstructure:"protocols"`
 	// Headers are those that mean something, besides the well-known ones.
@@ -78,6 +80,16 @@ type SocketsConfig struct {
 	Include SelectConfig `mapstructure:"include"`
 	// Exclude leaves out sockets that fit any list.
 	Exclude ExcludeConfig `mapstructure:"exclude"`
+
+	_ struct{}
+}
+
+// GolangConfig is for programs of Go, whose libraries use goroutines of their own
+// for connections.
+type GolangConfig struct {
+	// Uprobes is off or auto: hook functions of these libraries in every
+	// executable that has them.
+	Uprobes string `mapstructure:"uprobes"`
 
 	_ struct{}
 }
@@ -204,6 +216,7 @@ func defaultConfig() *Config {
 			Mode: modeAuto, MaxCapture: kernel.DefaultMaxCapture, RingSize: kernel.DefaultRing,
 			UDP: true, Unix: true,
 		},
+		Golang: GolangConfig{Uprobes: modeOff},
 		Packets: PacketsConfig{Mode: modeOff, Rings: 1, RingSize: tap.DefaultRingBytes, Snaplen: tap.DefaultSnaplen, Point: "rest",
 			FlowInterval: time.Minute, FlowPairs: flow.DefaultMaxPairs},
 		Headers:        HeadersConfig{RequestIDs: []string{"x-request-id"}},
@@ -233,6 +246,9 @@ func (c *Config) Validate() error {
 	var p problems
 	c.Sockets.validate(&p)
 	c.Packets.validate(&p)
+	if u := c.Golang.Uprobes; u != modeAuto && u != modeOff {
+		p.add("golang::uprobes", "%q is neither auto nor off", u)
+	}
 	if c.Sockets.Mode == modeOff && !c.Packets.on() {
 		p.add("sockets::mode", "is off, and nothing else is captured: set it to auto, or packets::mode")
 	}

@@ -75,7 +75,7 @@ func newShard(c shardConfig) *shard {
 	// A process is looked up as soon as it has a connection: it may be gone when
 	// its first exchange is over.
 	c.stream.Opened = func(conn *stream.Conn, _ *event.Open) { s.who.Process(conn.Pid) }
-	c.stream.Connecting = s.tracker.Connecting
+	c.stream.Connecting, c.stream.Handover = s.tracker.Connecting, s.tracker.Handover
 	s.table = stream.NewTable(c.stream, s.engine.Put)
 	return s
 }

@@ -18,6 +18,7 @@ func (c *Config) kernelConfig() kernel.Config {
 	var ignored problems // Validate has seen them
 	return kernel.Config{
 		RingBytes: s.RingSize, MaxCapture: s.MaxCapture, Rows: s.Hooks, NoUDP: !s.UDP, NoUnix: !s.Unix,
+		GoUprobes: c.Golang.Uprobes == modeAuto,
 		Filter: kernel.Filter{
 			Ports: s.Include.Ports, ExcludePorts: s.Exclude.Ports,
 			CIDRs: prefixes(&ignored, "", s.Include.CIDRs), ExcludeCIDRs: prefixes(&ignored, "", s.Exclude.CIDRs),

@@ -43,6 +43,8 @@ type server struct {
 	start func(dir string, port, backend, redis int) (*rig.Server, error)
 	// close: one request a connection.
 	close bool
+	// more is more of the receiver's configuration.
+	more string
 	// recall wanted at concurrency 64; at 1 it is 1. 0: none is.
 	recall float64
 }
@@ -102,6 +104,7 @@ var servers = []server{
 	{name: "nginx, new connections", needs: []string{"nginx"}, start: nginx(""), recall: 0.95},
 	{name: "HAProxy", needs: []string{"haproxy"}, start: haproxy},
 	{name: "Go net/http", start: goServer},
+	{name: "Go net/http, uprobes", start: goServer, more: "golang: {uprobes: auto}", recall: 0.99},
 }
 
 func TestCausality(t *testing.T) {
@@ -188,6 +191,7 @@ const config = `
 receivers:
   ebpf:
     keep_literals: true
+    %s
     sockets:
       include: {ports: [%d, %d, %d]}
 exporters:
@@ -207,7 +211,7 @@ func measure(t *testing.T, bin string, s server, backend, redis, concurrency, re
 	}
 	defer srv.Kill()
 	out := filepath.Join(dir, "spans.json")
-	c, err := rig.StartCollector(bin, dir, fmt.Sprintf(config, front, backend, redis, out))
+	c, err := rig.StartCollector(bin, dir, fmt.Sprintf(config, s.more, front, backend, redis, out))
 	if err != nil {
 		t.Fatal(err)
 	}
