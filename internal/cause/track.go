@@ -165,7 +165,14 @@ func (t *Tracker) Began(x *session.Exchange) {
 		return
 	}
 	now := x.Req.Start
-	a := t.taskOf(&x.Req.Ctx, now)
+	inbound := (client == stream.FromB) != (x.OneWay && x.FromServer)
+	// Who reads a message is who read the end of its head: net/http of Go waits
+	// for the first byte of a request in a goroutine that does no more than that.
+	ctx := &x.Req.Ctx
+	if inbound {
+		ctx = &x.Req.Last
+	}
+	a := t.taskOf(ctx, now)
 	r := t.record()
 	x.Track = r
 	r.task, r.proc, r.conn, r.start = a, a.proc, c, now
@@ -174,10 +181,7 @@ func (t *Tracker) Began(x *session.Exchange) {
 	l := Linked{Exchange: x}
 	l.keys()
 	r.key = l.Key
-	r.inbound = client == stream.FromB
-	if x.OneWay && x.FromServer {
-		r.inbound = !r.inbound
-	}
+	r.inbound = inbound
 	r.identify(&x.Req.Msg.Trace)
 	if r.inbound {
 		t.inbound(r, a, x)
@@ -389,7 +393,11 @@ func (t *Tracker) Answered(x *session.Exchange) {
 		return
 	}
 	now := x.Resp.Start
-	a := t.taskOf(&x.Resp.Ctx, now)
+	ctx := &x.Resp.Ctx
+	if !r.inbound {
+		ctx = &x.Resp.Last
+	}
+	a := t.taskOf(ctx, now)
 	if !r.inbound {
 		r.landed()
 		t.sequence++
