@@ -161,7 +161,9 @@ func (l *Linked) keys() {
 		}
 		l.Key = l.XID
 	case c.A.IsValid(): // TCP; unix sockets have no addresses, and no sequence numbers
-		l.LID = hop.LID(c.Key, x.Req.Pos)
+		if l.LID == 0 {
+			l.LID = hop.LID(c.Key, x.Req.Pos)
+		}
 		if x.Req.Seen && x.Resp.Seen {
 			l.XID = hop.XID(x.Req.Seq, x.Resp.Seq)
 		}

@@ -155,14 +155,22 @@ func without(list []*record, r *record) []*record {
 func (t *Tracker) emit(r *record, x *session.Exchange) {
 	l := &t.linked
 	*l = Linked{Exchange: x}
+	if r != nil {
+		l.LID = r.lid
+	}
 	l.keys()
 	tr := carried(x)
 	follows := l.follow(tr)
 	switch {
 	case r == nil || r.inbound:
 		if !follows {
-			l.Provisional, l.TraceID = true, hop.TraceID(l.Key)
-			if r != nil && !r.provisional { // a call that it made told
+			l.Provisional = true
+			switch {
+			case r == nil:
+				l.TraceID = hop.TraceID(l.Key)
+			case r.provisional:
+				l.TraceID = r.traceID()
+			default: // a call that it made told
 				l.TraceID, l.Provisional = r.trace, false
 			}
 		}
@@ -178,18 +186,34 @@ func (t *Tracker) emit(r *record, x *session.Exchange) {
 		t.stats.Links[r.evidence].Add(1)
 		switch {
 		case !follows:
-			l.TraceID, l.Provisional = c.trace, c.provisional
-			l.Parent, l.Remote, l.Evidence, l.Confidence = c.span, false, r.evidence, r.confidence
+			l.TraceID, l.Provisional = c.traceID(), c.provisional
+			l.Parent, l.Remote, l.Evidence, l.Confidence = t.spanOf(c), false, r.evidence, r.confidence
 		case c.carried == r.carried && c.carriedSpan == r.carriedSpan:
 			// Passed on as it came: the call hangs on the exchange, not on the span
 			// before it.
-			l.Parent, l.Remote, l.Evidence, l.Confidence = c.span, false, PropagatedIDs, Exact
+			l.Parent, l.Remote, l.Evidence, l.Confidence = t.spanOf(c), false, PropagatedIDs, Exact
 		case c.provisional:
-			c.trace, c.provisional = l.TraceID, false
+			c.trace, c.traced, c.provisional = l.TraceID, true, false
 		}
 	}
 	x.Track = nil
 	t.next(l)
+}
+
+// spanOf is the span of an inbound exchange in this process.
+func (t *Tracker) spanOf(r *record) hop.Key {
+	if r.span == 0 {
+		r.span = hop.SpanID(r.key, hop.ServerProcess, t.cfg.Host, "")
+	}
+	return r.span
+}
+
+// traceID is the trace of r as far as it is known.
+func (r *record) traceID() [16]byte {
+	if !r.traced {
+		r.trace, r.traced = hop.TraceID(r.key), true
+	}
+	return r.trace
 }
 
 // Tick judges what was held too long at now (unix nanoseconds).
@@ -212,30 +236,14 @@ func (t *Tracker) Tick(now int64) {
 // Flush judges everything that is held.
 func (t *Tracker) Flush() { t.Tick(1<<63 - 1) }
 
-// forgetTasks makes room: those that were idle for a minute go, or else all.
-func (t *Tracker) forgetTasks(now int64) {
-	t.lastTask = nil
-	for k, a := range t.tasks {
-		if now-a.used > 60e9 {
-			delete(t.tasks, k)
-		}
-	}
-	if len(t.tasks) >= maxTasks*3/4 {
-		t.stats.TasksFull.Add(1)
-		clear(t.tasks)
-	}
-	seen := map[uint32]bool{}
-	for k := range t.tasks {
-		seen[k.pid] = true
-	}
-	for pid := range t.procs {
-		if !seen[pid] {
-			delete(t.procs, pid)
-		}
-	}
-}
-
-// Exited forgets a process.
+// Exited forgets a process, or what it was before it ran something new: its
+// threads and goroutines are gone, and what they began is nobody's cause.
 func (t *Tracker) Exited(pid uint32) {
+	p := t.procs[pid]
+	if p == nil {
+		return
+	}
+	p.gone = true
+	t.lastTask = nil
 	delete(t.procs, pid)
 }

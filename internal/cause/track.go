@@ -11,8 +11,10 @@ import (
 // before and after the engine is done with it.
 type record struct {
 	key         hop.Key
-	span        hop.Key // of its hop in this process
+	lid         hop.Key
+	span        hop.Key // of its hop in this process; 0: nobody asked yet
 	trace       [16]byte
+	traced      bool // trace holds; else it is of key's making
 	provisional bool
 	inbound     bool
 	over        bool // the engine is done with it
@@ -36,8 +38,9 @@ type record struct {
 	alone      bool    // the only inbound exchange open when it began
 	handed     bool    // waits for the answer that its thread will write
 
-	carriedSpan uint64    // hash of the span id that the request carries
-	deps        []*record // of an inbound one: outbound ones that may be its doing
+	carriedSpan uint64     // hash of the span id that the request carries
+	deps        []*record  // of an inbound one: outbound ones that may be its doing
+	few         [2]*record // room for the first of deps
 	answered    bool
 
 	// shared: other records, or lists, may point to it, for as long as they like.
@@ -50,33 +53,6 @@ type record struct {
 	heldSince int64
 }
 
-// task is a thread, or a goroutine: what does one thing after another.
-type task struct {
-	proc *proc
-	// open are the inbound exchanges whose requests it read, not answered yet.
-	open []*record
-	// last is the exchange of the last message that it read, and whether that was
-	// the answer of an outbound one.
-	last       *record
-	lastAnswer bool
-	lastTime   int64
-	// mixed: it read messages of several requests before it did anything about
-	// them, as loops do that collect what is ready first. What it does next may
-	// be about any of them. acted: it did something since it last read.
-	mixed, acted bool
-	of           *record // what it read last is about, as far as was known then
-	flight       int     // outbound exchanges that it began and that are not answered
-	// loops: it was seen to do something else while a call of its own was under
-	// way, as event loops do. What it did last then says less.
-	loops bool
-	// handed are outbound exchanges of requests that another thread read.
-	handed  []*record
-	syscall uint64  // the syscall trace id in force
-	met     bool    // not for the first time
-	serves  *record // the inbound exchange that a goroutine was started for
-	used    int64
-}
-
 // birth is what a connection was opened for.
 type birth struct {
 	in    *record
@@ -86,6 +62,7 @@ type birth struct {
 // proc is a process.
 type proc struct {
 	golang       bool
+	gone         bool      // it ended, or runs something else
 	open         []*record // inbound exchanges not over, oldest first
 	began        uint64
 	held         int
@@ -116,44 +93,6 @@ const (
 	maxTasks = 1 << 16
 )
 
-type taskKey struct {
-	pid uint32
-	id  uint64
-}
-
-// taskOf is the thread or goroutine of ctx.
-func (t *Tracker) taskOf(ctx *stream.Ctx, now int64) *task {
-	k := taskKey{pid: ctx.Pid, id: uint64(ctx.Tid)}
-	if ctx.Goid != 0 {
-		k.id = ctx.Goid | 1<<63
-	}
-	if t.lastTask != nil && t.lastKey == k {
-		t.lastTask.used, t.lastTask.met = now, true
-		return t.lastTask
-	}
-	a := t.tasks[k]
-	if a != nil {
-		a.met = true
-	} else {
-		if len(t.tasks) >= maxTasks {
-			t.forgetTasks(now)
-		}
-		p := t.procs[ctx.Pid]
-		if p == nil {
-			p = &proc{births: map[uint64]birth{}, wanted: map[uint64]*record{}, golang: t.cfg.Golang != nil && t.cfg.Golang(ctx.Pid)}
-			t.procs[ctx.Pid] = p
-		}
-		a = &task{proc: p}
-		t.tasks[k] = a
-	}
-	a.used = now
-	if ctx.Goid != 0 {
-		a.proc.golang = true
-	}
-	t.lastKey, t.lastTask = k, a
-	return a
-}
-
 // Began takes note of an exchange whose request was recognised.
 func (t *Tracker) Began(x *session.Exchange) {
 	c := x.Conn
@@ -172,15 +111,16 @@ func (t *Tracker) Began(x *session.Exchange) {
 	if inbound {
 		ctx = &x.Req.Last
 	}
-	a := t.taskOf(ctx, now)
+	a := t.userOf(c, ctx, now)
 	r := t.record()
 	x.Track = r
 	r.task, r.proc, r.conn, r.start = a, a.proc, c, now
 	a.proc.began++
 	r.began = a.proc.began
-	l := Linked{Exchange: x}
+	l := &t.linked
+	*l = Linked{Exchange: x}
 	l.keys()
-	r.key = l.Key
+	r.key, r.lid = l.Key, l.LID
 	r.inbound = inbound
 	r.identify(&x.Req.Msg.Trace)
 	if r.inbound {
@@ -193,18 +133,18 @@ func (t *Tracker) Began(x *session.Exchange) {
 // identify reads the ids that the request carries.
 func (r *record) identify(tr *l7.Trace) {
 	r.carried, r.carriedSpan, r.request = hash(tr.TraceID), hash(tr.SpanID), hash(tr.RequestID)
-	l := Linked{}
-	if l.follow(tr) {
-		r.trace = l.TraceID
-		return
+	if tr.TraceID != "" {
+		var l Linked
+		if l.follow(tr) {
+			r.trace, r.traced = l.TraceID, true
+			return
+		}
 	}
 	r.provisional = true
-	r.trace = hop.TraceID(r.key)
 }
 
 func (t *Tracker) inbound(r *record, a *task, x *session.Exchange) {
 	p := a.proc
-	r.span = hop.SpanID(r.key, hop.ServerProcess, t.cfg.Host, "")
 	for _, o := range a.open {
 		if o.conn != r.conn {
 			a.loops = true // it reads on before it has answered
@@ -267,7 +207,6 @@ func (a *task) before(now int64) (in, call *record) {
 
 func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 	p := a.proc
-	r.span = hop.SpanID(r.key, hop.ClientProcess, t.cfg.Host, "")
 	x.Req.Ctx.SyscallTraceID = a.syscall
 	if !x.OneWay {
 		if a.flight > 0 {
@@ -318,6 +257,9 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		r.shared = true
 	}
 	if r.before != nil && len(r.before.deps) < maxHeld {
+		if r.before.deps == nil {
+			r.before.deps = r.before.few[:0]
+		}
 		r.before.deps = append(r.before.deps, r)
 		r.shared = true
 	}
@@ -397,7 +339,7 @@ func (t *Tracker) Answered(x *session.Exchange) {
 	if !r.inbound {
 		ctx = &x.Resp.Last
 	}
-	a := t.taskOf(ctx, now)
+	a := t.userOf(x.Conn, ctx, now)
 	if !r.inbound {
 		r.landed()
 		t.sequence++

@@ -381,3 +381,70 @@ func ExampleEvidence() {
 	fmt.Println(SameThread, High)
 	// Output: thread high
 }
+
+// A goroutine that asks is known by what it hands over; whoever sends it.
+func TestHandover(t *testing.T) {
+	w := newWorld()
+	w.t.cfg.Golang = func(uint32) bool { return true }
+	a, b := w.begin(w.conn(true), ctx(1, 10), nil, ids{}), w.begin(w.conn(true), ctx(2, 20), nil, ids{})
+	up, other := w.conn(false), w.conn(false)
+	hand := func(c *stream.Conn, goid, parent uint64) {
+		w.t.Handover(c.ID, 0, false, &stream.Ctx{Pid: 1, Tid: 1, Goid: goid, ParentGoid: parent}, w.now)
+	}
+	hand(up, 20, 0)
+	qb := w.begin(up, ctx(1, 99), b, ids{}) // on the thread that read a
+	hand(other, 31, 10)                     // a goroutine that a's started
+	qa := w.begin(other, ctx(2, 98), a, ids{})
+	qb.end(ctx(1, 97), ids{})
+	qa.end(ctx(2, 96), ids{})
+	untold := w.begin(up, ctx(1, 99), a, ids{})
+	untold.end(ctx(1, 97), ids{})
+	a.end(ctx(1, 10), ids{})
+	b.end(ctx(2, 20), ids{})
+	w.want(t, qb, b, SameGoroutine, Exact)
+	w.want(t, qa, a, SameGoroutine, High)
+	w.want(t, untold, nil, NoEvidence, NoConfidence)
+	for i := range maxHanded + 1 {
+		w.t.Handover(uint64(1000+i), 0, false, &stream.Ctx{Pid: 1}, w.now)
+	}
+	if len(w.t.handed) > maxHanded || w.t.stats.HandedFull.Load() == 0 {
+		t.Errorf("%d handovers are kept, %d counted as forgotten", len(w.t.handed), w.t.stats.HandedFull.Load())
+	}
+}
+
+// A request belongs to who read the end of its head, not to who saw it coming.
+func TestFirstByteElsewhere(t *testing.T) {
+	w := newWorld()
+	c := w.conn(true)
+	w.now += 1000
+	x := &session.Exchange{Conn: c, Protocol: &l7.Protocol{}}
+	x.Req = session.Half{Seen: true, Pos: 7, Start: w.now, End: w.now, Ctx: ctx(1, 55), Last: ctx(2, 10)}
+	a := &call{w: w, x: x, key: hop.LID(c.Key, 7)}
+	w.spans[hop.SpanID(a.key, hop.ServerProcess, "h", "")] = a.key
+	w.t.Began(x)
+	w.begin(w.conn(true), ctx(3, 20), nil, ids{})
+	q := w.begin(w.conn(false), ctx(2, 10), a, ids{})
+	q.end(ctx(2, 10), ids{})
+	a.end(ctx(2, 10), ids{})
+	w.want(t, q, a, SameGoroutine, Exact)
+}
+
+// What a process did before it ran something else leads to nothing after.
+func TestExec(t *testing.T) {
+	w := newWorld()
+	a := w.begin(w.conn(true), ctx(1, 0), nil, ids{})
+	old := w.begin(w.conn(false), ctx(1, 0), a, ids{})
+	w.t.Exited(1)
+	c := w.conn(false)
+	q := w.begin(c, ctx(1, 0), nil, ids{})
+	q.end(ctx(1, 0), ids{})
+	old.end(ctx(1, 0), ids{})
+	a.end(ctx(1, 0), ids{})
+	b := w.begin(w.conn(true), ctx(1, 0), nil, ids{})
+	again := w.begin(c, ctx(1, 0), b, ids{})
+	again.end(ctx(1, 0), ids{})
+	b.end(ctx(1, 0), ids{})
+	w.want(t, old, a, SameThread, High)
+	w.want(t, q, nil, NoEvidence, NoConfidence)
+	w.want(t, again, b, SameThread, High)
+}

@@ -62,6 +62,7 @@ func TestConfig(t *testing.T) {
 			RingSize: 2 << 20, NetNS: []string{"/run/netns/x"}, Kinds: []KindConfig{{Match: "eth1", Kind: "gateway"}}, Promiscuous: true, Point: "c",
 			FlowInterval: 30 * time.Second, FlowPairs: 10,
 		},
+		Golang:         GolangConfig{Uprobes: "auto"},
 		Headers:        HeadersConfig{TraceIDs: []string{"x-trace"}, RequestIDs: []string{"x-request-id", "x-corr"}, CaptureRequest: []string{"X-Tenant"}, CaptureResponse: []string{"Server"}},
 		Routes:         []RouteConfig{{Match: "^/u/[^/]+$", Route: "/u/{name}"}},
 		KeepLiterals:   true,
@@ -78,7 +79,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
 	}
 	k := cfg.kernelConfig()
-	if !k.NoUDP || !k.NoUnix || k.MaxCapture != 1024 || k.RingBytes != 1<<20 ||
+	if !k.GoUprobes || !k.NoUDP || !k.NoUnix || k.MaxCapture != 1024 || k.RingBytes != 1<<20 ||
 		!reflect.DeepEqual(k.Filter.CIDRs, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}) ||
 		!reflect.DeepEqual(k.Filter.ExcludeNames, []string{"sshd"}) {
 		t.Errorf("kernel is told %+v", k)
@@ -99,6 +100,7 @@ func TestInvalid(t *testing.T) {
 		"pkind":       {"packets::kinds: ", "none of node"},
 		"ppoint":      {"packets::point: ", "no capture point"},
 		"psnaplen":    {"packets: ", "snaplen: 3 is not between"},
+		"uprobes":     {"golang::uprobes: ", `"always" is neither auto nor off`},
 		"mode":        {"sockets::mode: ", `"kprobe" is neither auto nor off`},
 		"capture":     {"sockets::max_capture: ", "1 is not between 64 and"},
 		"ring":        {"sockets::ring_size: ", "100 is not between"},

@@ -90,7 +90,10 @@ func (s *shard) put(raw []byte) {
 		return
 	}
 	switch e.Kind {
-	case event.KindExec, event.KindFork:
+	case event.KindExec:
+		s.who.Began(e.Pid)
+		s.tracker.Exited(e.Pid) // what it ran before
+	case event.KindFork:
 		s.who.Began(e.Pid)
 	case event.KindExit:
 		s.tracker.Exited(e.Pid)

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/hopscope/hopscope/internal/cause"
 	"github.com/hopscope/hopscope/internal/kernel"
 	"github.com/hopscope/hopscope/internal/packet"
 	"github.com/hopscope/hopscope/internal/session"
@@ -48,6 +49,20 @@ func newTelemetry(set component.TelemetrySettings, p *pipeline, c capture) (*tel
 		{b.RegisterReceiverEbpfRingUsedCallback, func(put put) { put(t.stats().Pending) }},
 		{b.RegisterReceiverEbpfLostExchangesCallback, func(put put) { put(lostExchanges(t.stats())) }},
 		{b.RegisterReceiverEbpfHookAttachedCallback, t.hooks},
+		{b.RegisterReceiverEbpfGolangExecutablesCallback, func(put put) { put(t.stats().GoHooked) }},
+		{b.RegisterReceiverEbpfHeldCallback, func(put put) {
+			n := int64(0)
+			for _, s := range t.p.shards {
+				n += s.tracker.Stats().Held.Load()
+			}
+			put(uint64(max(0, n)))
+		}},
+		{b.RegisterReceiverEbpfLinkedCallback, t.linked},
+		{b.RegisterReceiverEbpfUnlinkedCallback, func(put put) {
+			all, torn := t.causes(func(s *cause.Stats) *atomic.Uint64 { return &s.Unlinked }), t.causes(func(s *cause.Stats) *atomic.Uint64 { return &s.Ambiguous })
+			put(all-min(all, torn), "reason", "no_evidence")
+			put(torn, "reason", "ambiguous")
+		}},
 		{b.RegisterReceiverEbpfConnectionsCallback, t.connections},
 		{b.RegisterReceiverEbpfConnectionsOpenedCallback, func(put put) {
 			put(t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().Opened }))
@@ -181,6 +196,17 @@ func (t *telemetry) frames() (n, bytes uint64) {
 	return n, bytes
 }
 
+func (t *telemetry) causes(of func(*cause.Stats) *atomic.Uint64) uint64 {
+	return t.sum(func(s *shard) *atomic.Uint64 { return of(s.tracker.Stats()) })
+}
+
+// linked tells what links rest on.
+func (t *telemetry) linked(put put) {
+	for e := cause.PropagatedIDs; e < cause.Conflict; e++ {
+		put(t.causes(func(s *cause.Stats) *atomic.Uint64 { return &s.Links[e] }), "evidence", e.String())
+	}
+}
+
 func (t *telemetry) hooks(put put) {
 	for _, h := range t.c.Hooks() {
 		if h.Prog == "-" {
@@ -220,6 +246,7 @@ func (t *telemetry) dropped(put put) {
 	tell("kernel", "ring_full", calls)
 	tell("kernel", "ring_full_other", st.LostOther)
 	tell("kernel", "missed", st.Missed)
+	tell("kernel", "golang_not_hooked", st.GoFailed)
 	for reason, n := range st.Errors {
 		tell("kernel", reason, n)
 	}
@@ -231,6 +258,10 @@ func (t *telemetry) dropped(put put) {
 	tell("session", "too_many_pending", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.PendFull }))
 	tell("session", "unknown_protocol", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.Unknown }))
 	tell("session", "hole", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.Holes }))
+	tell("cause", "too_many_open", t.causes(func(s *cause.Stats) *atomic.Uint64 { return &s.OpenFull }))
+	tell("cause", "too_many_held", t.causes(func(s *cause.Stats) *atomic.Uint64 { return &s.HeldFull }))
+	tell("cause", "too_many_threads", t.causes(func(s *cause.Stats) *atomic.Uint64 { return &s.TasksFull }))
+	tell("cause", "too_many_handovers", t.causes(func(s *cause.Stats) *atomic.Uint64 { return &s.HandedFull }))
 	t.packets(tell)
 	if f := t.p.flows; f != nil {
 		tell("emit", "flow_queue_full", f.full.Load())

@@ -33,7 +33,10 @@ type TelemetryBuilder struct {
 	ReceiverEbpfConnectionsRecognized metric.Int64ObservableCounter
 	ReceiverEbpfDropped               metric.Int64ObservableCounter
 	ReceiverEbpfEmitted               metric.Int64ObservableCounter
+	ReceiverEbpfGolangExecutables     metric.Int64ObservableGauge
+	ReceiverEbpfHeld                  metric.Int64ObservableGauge
 	ReceiverEbpfHookAttached          metric.Int64ObservableGauge
+	ReceiverEbpfLinked                metric.Int64ObservableCounter
 	ReceiverEbpfLostExchanges         metric.Int64ObservableCounter
 	ReceiverEbpfParseErrors           metric.Int64ObservableCounter
 	ReceiverEbpfParsed                metric.Int64ObservableCounter
@@ -43,6 +46,7 @@ type TelemetryBuilder struct {
 	ReceiverEbpfRingSize              metric.Int64ObservableGauge
 	ReceiverEbpfRingUsed              metric.Int64ObservableGauge
 	ReceiverEbpfTimeouts              metric.Int64ObservableCounter
+	ReceiverEbpfUnlinked              metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -131,12 +135,57 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfEmittedCallback(cb metric.I
 	return nil
 }
 
+// RegisterReceiverEbpfGolangExecutablesCallback sets callback for observable ReceiverEbpfGolangExecutables metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfGolangExecutablesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfGolangExecutables, obs: o})
+		return nil
+	}, builder.ReceiverEbpfGolangExecutables)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfHeldCallback sets callback for observable ReceiverEbpfHeld metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfHeldCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfHeld, obs: o})
+		return nil
+	}, builder.ReceiverEbpfHeld)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterReceiverEbpfHookAttachedCallback sets callback for observable ReceiverEbpfHookAttached metric.
 func (builder *TelemetryBuilder) RegisterReceiverEbpfHookAttachedCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfHookAttached, obs: o})
 		return nil
 	}, builder.ReceiverEbpfHookAttached)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfLinkedCallback sets callback for observable ReceiverEbpfLinked metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfLinkedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfLinked, obs: o})
+		return nil
+	}, builder.ReceiverEbpfLinked)
 	if err != nil {
 		return err
 	}
@@ -281,6 +330,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfTimeoutsCallback(cb metric.
 	return nil
 }
 
+// RegisterReceiverEbpfUnlinkedCallback sets callback for observable ReceiverEbpfUnlinked metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfUnlinkedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfUnlinked, obs: o})
+		return nil
+	}, builder.ReceiverEbpfUnlinked)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -339,10 +403,28 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{spans}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfGolangExecutables, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_ebpf_golang_executables",
+		metric.WithDescription("Executables of Go in which functions are hooked now (golang::uprobes). [Alpha]"),
+		metric.WithUnit("{executables}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfHeld, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_ebpf_held",
+		metric.WithDescription("Calls that wait for what tells who caused them, at most two seconds. [Alpha]"),
+		metric.WithUnit("{exchanges}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfHookAttached, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_ebpf_hook_attached",
 		metric.WithDescription("1 for a BPF program that is attached, 0 for one that is not. [Alpha]"),
 		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfLinked, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_linked",
+		metric.WithDescription("Calls hung on the request that caused them. [Alpha]"),
+		metric.WithUnit("{exchanges}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfLostExchanges, err = builder.meter.Int64ObservableCounter(
@@ -396,6 +478,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ReceiverEbpfTimeouts, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_ebpf_timeouts",
 		metric.WithDescription("Requests that nobody answered in time. [Alpha]"),
+		metric.WithUnit("{exchanges}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfUnlinked, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_unlinked",
+		metric.WithDescription("Calls made while their process served requests, that hang on none of them - nothing told which one it was (no_evidence), or what told it disagreed (ambiguous). [Alpha]"),
 		metric.WithUnit("{exchanges}"),
 	)
 	errs = errors.Join(errs, err)
