@@ -11,13 +11,19 @@ type Decoder struct {
 	Stats Stats
 	// NoTunnels leaves encapsulated traffic as it is: the outer UDP or nothing.
 	NoTunnels bool
-	frags     fragments
+	// NoTags leaves VLANs out of what tells connections apart: where the two
+	// directions of one are tagged differently (some mirror ports).
+	NoTags bool
+	frags  fragments
 }
 
 // Decode reads f into s. Only if it returns OK is s filled; its payload is
 // borrowed from f, or from the decoder if the datagram came in fragments.
 func (d *Decoder) Decode(f *Frame, s *Segment) Reason {
 	*s = Segment{Time: f.Time, Iface: f.Iface, SubIface: f.Sub, VLAN: f.VLAN, Way: f.Way, Wire: max(f.Wire, uint32(len(f.Data))), WinScale: -1}
+	if f.VLAN != 0 && !d.NoTags {
+		s.Tags = uint32(f.VLAN)
+	}
 	var r Reason
 	if f.Link == LinkCooked {
 		r = d.ethertype(f.EtherType, f.Data, int(s.Wire), s)
@@ -139,7 +145,9 @@ func (d *Decoder) ethertype(et uint16, b []byte, wire int, s *Segment) Reason {
 			if len(b) < 4 {
 				return Cut
 			}
-			s.VLAN = binary.BigEndian.Uint16(b) & 0xfff
+			if s.VLAN = binary.BigEndian.Uint16(b) & 0xfff; !d.NoTags {
+				s.Tags = (s.Tags<<12 | uint32(s.VLAN)) & 0xffffff
+			}
 			et, b, wire = binary.BigEndian.Uint16(b[2:]), b[4:], wire-4
 		case etVNTag:
 			if len(b) < 6 {

@@ -274,3 +274,36 @@ func BenchmarkRead(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "packets/s")
 }
+
+// TestVLANsApart: the same addresses in two VLANs are two connections, unless
+// VLANs are to be ignored; around a VXLAN they say nothing.
+func TestVLANsApart(t *testing.T) {
+	seg := tcp4("hello")
+	key := func(d *Decoder, b []byte) Key {
+		t.Helper()
+		var s Segment
+		if r := d.Decode(&Frame{Link: LinkEthernet, Data: b, Wire: uint32(len(b))}, &s); r != OK {
+			t.Fatal(r)
+		}
+		k, _ := s.Key()
+		return k
+	}
+	tag := func(id byte, inner []byte) []byte { return ether(etVLAN, cat([]byte{0, id, 8, 0}, inner)) }
+	double := func(outer, id byte) []byte { return ether(etQinQ, cat([]byte{0, outer, 0x81, 0, 0, id, 8, 0}, seg)) }
+	vxlan := udp4(portVXLAN, cat([]byte{8, 0, 0, 0, 0, 0, 42, 0}, ether(etIPv4, seg)))
+	apart := [][]byte{ether(etIPv4, seg), tag(7, seg), tag(8, seg), double(7, 8), double(8, 8), ether(etIPv4, vxlan)}
+	seen, joined := map[Key]int{}, map[Key]int{}
+	for i, b := range apart {
+		if j, ok := seen[key(&Decoder{}, b)]; ok {
+			t.Errorf("%d and %d are one connection", i, j)
+		}
+		seen[key(&Decoder{}, b)] = i
+		joined[key(&Decoder{NoTags: true}, b)] = i
+	}
+	if len(joined) != 2 { // that in the tunnel, and all others
+		t.Errorf("%d connections without VLANs", len(joined))
+	}
+	if key(&Decoder{}, tag(7, vxlan)) != key(&Decoder{}, tag(8, vxlan)) {
+		t.Error("the carrier's VLAN tells connections in a VXLAN apart")
+	}
+}

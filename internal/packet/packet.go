@@ -169,7 +169,10 @@ type Segment struct {
 	Quoted             Quoted
 	TTL                uint8
 	VLAN               uint16 // innermost tag, 0 = none
-	Tunnel             Tunnel
+	// Tags are the innermost two tags, which tell apart what uses the same
+	// addresses in several VLANs. 0: none, or the decoder was told to ignore them.
+	Tags   uint32
+	Tunnel Tunnel
 	// Wire is the length of the whole frame, Len of the payload, as they were
 	// on the wire; Payload holds the first bytes of it.
 	Wire, Len uint32
@@ -189,8 +192,8 @@ type Key struct {
 	Ports  uint32 // of A, then of B
 	Iface  uint32
 	Sub    uint32
-	Tunnel uint32 // VNI; other tunnels may differ by direction and are left out
-	Proto  uint64 // 64 bits wide so that the key has no padding
+	Tunnel uint32 // type and VNI; other tunnels may differ by direction and are left out
+	Proto  uint64 // the protocol, above it the tags; 64 bits wide so that the key has no padding
 }
 
 // Key is the connection that s belongs to; swapped tells that s goes from B to
@@ -204,10 +207,10 @@ func (s *Segment) Key() (k Key, swapped bool) {
 		k.A, k.B = s.Src, s.Dst
 		k.Ports = uint32(s.SrcPort)<<16 | uint32(s.DstPort)
 	}
-	k.Iface, k.Sub, k.Proto = s.Iface, s.SubIface, uint64(s.Proto)
+	k.Iface, k.Sub, k.Proto = s.Iface, s.SubIface, uint64(s.Proto)|uint64(s.Tags)<<8
 	switch s.Tunnel.Type {
 	case VXLAN, VXLANGPE, Geneve:
-		k.Tunnel = s.Tunnel.ID
+		k.Tunnel = uint32(s.Tunnel.Type)<<24 | s.Tunnel.ID // a VNI has 24 bits
 	}
 	return k, swapped
 }
@@ -216,7 +219,7 @@ func (s *Segment) Key() (k Key, swapped bool) {
 // the quoted packet went from B to A.
 func (s *Segment) QuotedKey() (k Key, swapped bool) {
 	q := Segment{Iface: s.Iface, SubIface: s.SubIface, Src: s.Quoted.Src, Dst: s.Quoted.Dst,
-		SrcPort: s.Quoted.SrcPort, DstPort: s.Quoted.DstPort, Proto: s.Quoted.Proto, Tunnel: s.Tunnel}
+		SrcPort: s.Quoted.SrcPort, DstPort: s.Quoted.DstPort, Proto: s.Quoted.Proto, Tags: s.Tags, Tunnel: s.Tunnel}
 	return q.Key()
 }
 

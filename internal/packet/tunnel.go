@@ -7,6 +7,9 @@ func (s *Segment) enter(t TunnelType, id uint32) Reason {
 	if s.Tunnel.Depth >= maxDepth {
 		return TooDeep
 	}
+	if t == VXLAN || t == VXLANGPE || t == Geneve { // its id names the network; the carrier's tags say nothing
+		s.Tags = 0
+	}
 	s.Tunnel = Tunnel{Type: t, Depth: s.Tunnel.Depth + 1, ID: id, Src: s.Src, Dst: s.Dst}
 	return OK
 }

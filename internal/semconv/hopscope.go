@@ -112,6 +112,15 @@ const (
 	TraceIDs        = "hopscope.propagation.trace_ids"
 )
 
+// Where the time of an exchange went, as packets show it: nanoseconds.
+const (
+	NetConnect          = "hopscope.net.connect"
+	NetClientWait       = "hopscope.net.client_wait"
+	NetRequestTransfer  = "hopscope.net.request_transfer"
+	NetServerWait       = "hopscope.net.server_wait"
+	NetResponseTransfer = "hopscope.net.response_transfer"
+)
+
 // Values of SessionType.
 const (
 	TypeSession  = "session"

@@ -16,7 +16,7 @@ import (
 // own is how many attributes an exchange may have beside those of its
 // connection, of its protocol and of its messages: all that the functions below
 // write.
-const own = 42
+const own = 47
 
 // attributes writes those of the span.
 func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *result) {
@@ -41,6 +41,7 @@ func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *resul
 	}
 	w.opt(semconv.NetworkProtocolVersion, first(x.Req.Msg.Version, x.Resp.Msg.Version))
 	b.association(l)
+	b.profile(x, pl)
 	w.own = len(w.kv)
 	w.all(pl.speaking(w, p))
 	b.application(x, o)

@@ -28,6 +28,10 @@ type place struct {
 	// and server.port, which a message may know better.
 	attrs []keyValue
 	ends  int
+	// spoke: it is not the connection's first exchange; answered is when the last
+	// answer was whole (packets).
+	spoke    bool
+	answered int64
 	// protocol and speaks: what it speaks says that the same on every span, too.
 	protocol *l7.Protocol
 	speaks   []keyValue
@@ -54,7 +58,11 @@ func (b *Builder) place(x *session.Exchange) *place {
 	}
 	pl, _ := c.Spans.(*place)
 	if pl == nil || pl.role != c.Role {
+		old := pl
 		pl = b.newPlace(c)
+		if old != nil {
+			pl.spoke, pl.answered = old.spoke, old.answered
+		}
 		c.Spans = pl
 	}
 	if pl.batch == b.number && pl.pid == pid {

@@ -124,6 +124,9 @@ func (a *Assembler) open(key packet.Key, swapped bool, s *packet.Segment) *flow 
 		f.syn = s.Flags&packet.SYN != 0
 		if f.syn {
 			f.list = listOpening
+			if s.Flags&packet.ACK == 0 {
+				c.Began = s.Time
+			}
 		} else {
 			c.Midstream = true
 			a.stats.Midstream.Add(1)
@@ -145,8 +148,8 @@ func (a *Assembler) open(key packet.Key, swapped bool, s *packet.Segment) *flow 
 
 // flowID names a flow for ever: the same capture gives the same ids.
 func flowID(k *packet.Key, t int64) uint64 {
-	var b [56]byte
-	for i, v := range [...]uint64{k.A.Hi, k.A.Lo, k.B.Hi, k.B.Lo, uint64(k.Ports)<<32 | uint64(k.Tunnel), k.Proto<<56 | uint64(k.Iface)<<24 ^ uint64(k.Sub), uint64(t)} {
+	var b [64]byte
+	for i, v := range [...]uint64{k.A.Hi, k.A.Lo, k.B.Hi, k.B.Lo, uint64(k.Ports)<<32 | uint64(k.Tunnel), k.Proto, uint64(k.Iface)<<32 | uint64(k.Sub), uint64(t)} {
 		binary.LittleEndian.PutUint64(b[i*8:], v)
 	}
 	return max(xxhash.Sum64(b[:]), 1)

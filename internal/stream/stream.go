@@ -72,8 +72,9 @@ type Conn struct {
 	Key hop.ConnKey
 	// Midstream: the connection is older than the capture.
 	Midstream bool
-	// Opened is when it was established, unix nanoseconds; 0 if not seen.
-	Opened int64
+	// Opened is when it was established, Began when the client first asked for
+	// it (packets), unix nanoseconds; 0 if not seen.
+	Opened, Began int64
 
 	// Pid is the process that last used the socket. 0 for packets.
 	Pid  uint32

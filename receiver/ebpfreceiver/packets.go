@@ -29,6 +29,9 @@ type PacketsConfig struct {
 	Kinds []KindConfig `mapstructure:"kinds"`
 	// Promiscuous takes frames for other machines too.
 	Promiscuous bool `mapstructure:"promiscuous"`
+	// IgnoreVLAN joins the two directions of a connection though their VLANs
+	// differ.
+	IgnoreVLAN bool `mapstructure:"ignore_vlan"`
 	// FlowInterval is how often the metrics of flows are handed on, and how often
 	// a flow that goes on is reported; FlowPairs bounds the pairs of addresses
 	// that metrics are kept of.

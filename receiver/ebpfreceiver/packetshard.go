@@ -38,6 +38,7 @@ type placeFunc = func(iface, sub uint32, client packet.Way) (hop.Point, string)
 
 func newPacketShard(c shardConfig, p *pipeline, maxConns int, place placeFunc, match func(*packet.Segment) bool) *packetShard {
 	s := &packetShard{match: match, sink: p.flows}
+	s.decoder.NoTags = c.ignoreVLAN
 	c.span.Process = nil // packets have none
 	s.builder = span.New(c.span, c.emit)
 	tracker := cause.NewTracker(s.builder.Put)

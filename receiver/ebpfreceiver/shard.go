@@ -41,9 +41,11 @@ type shardConfig struct {
 	span     span.Config
 	who      who.Config
 	unparsed []uint16
-	mute     func(sock uint64)
-	raise    func(sock uint64)
-	emit     func(ptrace.Traces, int)
+	// ignoreVLAN is for packets: connections are the same in all VLANs.
+	ignoreVLAN bool
+	mute       func(sock uint64)
+	raise      func(sock uint64)
+	emit       func(ptrace.Traces, int)
 }
 
 func newShard(c shardConfig) *shard {
