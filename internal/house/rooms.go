@@ -38,7 +38,7 @@ func rooms() []Room {
 		{Path: who},
 		{Path: hop},
 		{Path: semconv},
-		{Path: "internal/tap", Doors: []string{packet, hop}},
+		{Path: "internal/tap", Doors: []string{packet, hop, kernel}},
 		{Path: "internal/flow", Doors: []string{packet, stream, hop, semconv}},
 		{Path: span, Doors: []string{cause, session, stream, l7, who, hop, semconv}},
 		{Path: wasmhost + "/**"},

@@ -17,7 +17,7 @@ import (
 )
 
 // objects are all objects of this architecture.
-var objects = map[string]func() (*ebpf.CollectionSpec, error){"socket": loadSocket, "syscall": loadSyscall, "golang": loadGolang}
+var objects = map[string]func() (*ebpf.CollectionSpec, error){"socket": loadSocket, "syscall": loadSyscall, "golang": loadGolang, "packet": loadPacket}
 
 func specs(t *testing.T) map[string]*ebpf.CollectionSpec {
 	t.Helper()
@@ -43,7 +43,12 @@ func TestTwins(t *testing.T) {
 		"hs_handover":  reflect.TypeFor[event.Handover](),
 		"hs_go_layout": reflect.TypeFor[goLayout](), "hs_cidr": reflect.TypeFor[cidrKey](),
 	}
+	packets := map[string]reflect.Type{"hs_packet": reflect.TypeFor[Packet](), "hs_packet_stats": reflect.TypeFor[packetStats]()}
 	for obj, spec := range specs(t) {
+		twins := twins
+		if obj == "packet" {
+			twins = packets
+		}
 		for name, typ := range twins {
 			if name == "hs_go_layout" && obj != "golang" {
 				continue
@@ -124,6 +129,15 @@ func TestEnums(t *testing.T) {
 				for _, v := range e.Values {
 					got[v.Name] = v.Value
 				}
+			}
+		}
+		want := want
+		if obj == "packet" {
+			want = map[string]uint64{
+				"HS_WAY_IN": uint64(PacketIn), "HS_WAY_OUT": uint64(PacketOut),
+				"HS_IFACE_ETHERNET": uint64(HeadEthernet), "HS_IFACE_BARE": uint64(HeadBare),
+				"HS_STEP_FILTER_IN": uint64(stepFilterIn), "HS_STEP_FILTER_OUT": uint64(stepFilterOut),
+				"HS_STEP_KEEP_IN": uint64(stepKeepIn), "HS_STEP_KEEP_OUT": uint64(stepKeepOut),
 			}
 		}
 		for n, w := range want {

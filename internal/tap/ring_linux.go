@@ -94,6 +94,8 @@ func (r *ring) bind(group, members int) error {
 	return nil
 }
 
+func (*ring) use(map[uint32]iface) error { return nil }
+
 // promiscuous has an interface take frames for others.
 func (r *ring) promiscuous(index uint32) error {
 	return unix.SetsockoptPacketMreq(r.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
@@ -115,18 +117,31 @@ const (
 	blockFirst  = 16
 )
 
-// run hands over frames until ctx is over. idle is called after every block,
-// and at least every pollTime.
+// run hands over frames until ctx is over, then those that the ring has. idle is
+// called after every block, and at least every pollTime.
 func (r *ring) run(ctx context.Context, put func(*packet.Frame), idle func(now int64)) error {
 	var fr packet.Frame
 	fds := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN | unix.POLLERR}}
-	for ctx.Err() == nil {
+	var end time.Time // until then, what the kernel still has is waited for
+	for end.IsZero() || time.Since(end) < time.Second {
+		if end.IsZero() && ctx.Err() != nil {
+			if err := r.filter([]bpf.Instruction{bpf.RetConstant{}}); err != nil {
+				return err
+			}
+			end = time.Now().Add(3 * retire * time.Millisecond)
+		}
 		block := r.mem[r.next*ringBlock : (r.next+1)*ringBlock]
 		status := (*uint32)(unsafe.Pointer(&block[blockStatus]))
 		if atomic.LoadUint32(status)&unix.TP_STATUS_USER == 0 {
 			idle(time.Now().UnixNano())
 			r.counters(time.Now())
-			if _, err := unix.Poll(fds, pollTime); err != nil && !errors.Is(err, unix.EINTR) {
+			wait := pollTime
+			if !end.IsZero() {
+				if wait = int(time.Until(end).Milliseconds()); wait <= 0 {
+					break
+				}
+			}
+			if _, err := unix.Poll(fds, wait); err != nil && !errors.Is(err, unix.EINTR) {
 				return fmt.Errorf("wait for packets: %w", err)
 			}
 			continue
@@ -138,7 +153,7 @@ func (r *ring) run(ctx context.Context, put func(*packet.Frame), idle func(now i
 				break
 			}
 			last = fr.Time
-			if r.wanted(&fr) {
+			if r.src.wanted(&fr) {
 				put(&fr)
 			}
 			next := int(binary.NativeEndian.Uint32(block[off:]))
@@ -191,20 +206,6 @@ func (r *ring) frame(block []byte, off int, fr *packet.Frame) bool {
 		fr.VLAN = uint16(h.Hv1.Vlan_tci) & 0xfff
 	}
 	r.src.Stats.Frames.Add(1)
-	return true
-}
-
-// wanted tells whether the frame's interface is captured. On loopback every
-// packet is sent and received: one of the two is enough.
-func (r *ring) wanted(fr *packet.Frame) bool {
-	i, ok := r.src.iface(fr.Iface, r.ns)
-	if !ok || i.lo && fr.Way == packet.WayOut {
-		r.src.Stats.Other.Add(1)
-		return false
-	}
-	if i.lo {
-		fr.Way = packet.WayUnknown
-	}
 	return true
 }
 

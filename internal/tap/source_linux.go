@@ -15,6 +15,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/net/bpf"
 
 	"github.com/hopscope/hopscope/internal/packet"
 )
@@ -24,8 +25,20 @@ type Source struct {
 	Stats  Stats
 	cfg    Config
 	spaces []*space
-	rings  []*ring
+	rings  []reader
 	filter *Filter
+}
+
+// reader is where packets of a namespace come from: the ring of a packet socket,
+// or that of programs of traffic control.
+type reader interface {
+	filter(code []bpf.Instruction) error
+	// use says which interfaces are captured.
+	use(map[uint32]iface) error
+	// bind starts the flow of packets; members of a group share it.
+	bind(group, members int) error
+	run(ctx context.Context, put func(*packet.Frame), idle func(now int64)) error
+	close()
 }
 
 // space is one network namespace.
@@ -34,7 +47,8 @@ type space struct {
 	id     uint32
 	path   string // "" is the collector's own
 	handle netns.NsHandle
-	rings  []*ring
+	rings  []reader
+	promis *ring // one of rings: interfaces are told by it to take everything
 	table  atomic.Pointer[map[uint32]iface]
 	mu     sync.Mutex // of what follows
 	own    []netip.AddrPort
@@ -46,7 +60,7 @@ func Open(cfg Config) (s *Source, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Rings == 0 {
+	if cfg.Rings == 0 || cfg.Mode != ModeSockets {
 		cfg.Rings = 1
 	}
 	if cfg.RingBytes == 0 {
@@ -82,12 +96,8 @@ func (s *Source) enter(id uint32, path string) (*space, error) {
 	sp := &space{src: s, id: id, path: path, handle: netns.None(), joined: map[uint32]bool{}}
 	sp.table.Store(&map[uint32]iface{})
 	err := sp.inside(func() error {
-		for range s.cfg.Rings {
-			r, err := openRing(s, id, s.cfg.RingBytes)
-			if err != nil {
-				return err
-			}
-			sp.rings = append(sp.rings, r)
+		if err := sp.open(); err != nil {
+			return err
 		}
 		return sp.refresh()
 	})
@@ -95,18 +105,43 @@ func (s *Source) enter(id uint32, path string) (*space, error) {
 		err = sp.rings[i].bind(os.Getpid()+int(id), len(sp.rings))
 	}
 	if err != nil {
-		for _, r := range sp.rings {
-			r.close()
-		}
-		if sp.handle.IsOpen() {
-			sp.handle.Close()
-		}
+		sp.close()
 		if path != "" {
 			return nil, fmt.Errorf("network namespace %s: %w", path, err)
 		}
 		return nil, err
 	}
 	return sp, nil
+}
+
+// open makes the readers. It runs inside.
+func (sp *space) open() error {
+	cfg := &sp.src.cfg
+	if cfg.Mode != ModeSockets {
+		t, err := openTraffic(sp.src, sp.id, cfg)
+		if err == nil {
+			sp.rings = []reader{t}
+		}
+		if err != nil || !cfg.Promiscuous {
+			return err
+		}
+	}
+	for range cfg.Rings {
+		size := cfg.RingBytes
+		if cfg.Mode != ModeSockets {
+			size = MinRingBytes // it takes no packet
+		}
+		r, err := openRing(sp.src, sp.id, size)
+		if err != nil {
+			return err
+		}
+		sp.promis = r
+		if cfg.Mode != ModeSockets {
+			return nil
+		}
+		sp.rings = append(sp.rings, r)
+	}
+	return nil
 }
 
 // inside runs f in a thread that is in the namespace. A thread that cannot come
@@ -162,6 +197,7 @@ func (sp *space) refresh() error {
 		if !ok {
 			continue
 		}
+		i.bare = a.EncapType != "ether" && a.EncapType != "loopback"
 		table[uint32(a.Index)] = i
 		ids = append(ids, uint32(a.Index))
 	}
@@ -186,7 +222,7 @@ func (sp *space) refresh() error {
 		}
 	}
 	for _, r := range sp.rings {
-		if err := r.filter(code); err != nil {
+		if err := errors.Join(r.filter(code), r.use(table)); err != nil {
 			return err
 		}
 	}
@@ -200,7 +236,7 @@ func (sp *space) refresh() error {
 	sp.src.Stats.Ifaces.Store(n + int64(len(table)))
 	if cfg.Promiscuous {
 		for index := range table {
-			if !sp.joined[index] && sp.rings[0].promiscuous(index) == nil {
+			if !sp.joined[index] && sp.promis.promiscuous(index) == nil {
 				sp.joined[index] = true
 			}
 		}
@@ -303,14 +339,36 @@ func (s *Source) iface(index, ns uint32) (iface, bool) {
 // Close ends capture. No Run may be under way.
 func (s *Source) Close() error {
 	var errs []error
-	for _, r := range s.rings {
-		r.close()
-	}
 	for _, sp := range s.spaces {
-		if sp.handle.IsOpen() {
-			errs = append(errs, sp.handle.Close())
-		}
+		errs = append(errs, sp.close())
 	}
 	s.rings, s.spaces = nil, nil
 	return errors.Join(errs...)
+}
+
+func (sp *space) close() error {
+	for _, r := range sp.rings {
+		r.close()
+	}
+	if sp.promis != nil && sp.src.cfg.Mode != ModeSockets {
+		sp.promis.close()
+	}
+	if sp.handle.IsOpen() {
+		return sp.handle.Close()
+	}
+	return nil
+}
+
+// wanted tells whether the frame's interface is captured. On loopback every
+// packet is sent and received: one of the two is enough.
+func (s *Source) wanted(fr *packet.Frame) bool {
+	i, ok := s.iface(fr.Iface, fr.Sub)
+	if !ok || i.lo && fr.Way == packet.WayOut {
+		s.Stats.Other.Add(1)
+		return false
+	}
+	if i.lo {
+		fr.Way = packet.WayUnknown
+	}
+	return true
 }

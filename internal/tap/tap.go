@@ -1,7 +1,7 @@
 // Package tap takes frames from live interfaces: memory-mapped rings of packet
-// sockets, a filter in the kernel, the interfaces that come and go, and where on
-// the path each of them lies. It needs CAP_NET_RAW, and nothing that is newer
-// than Linux 3.2.
+// sockets, or programs of traffic control and their ring; a filter in the kernel,
+// the interfaces that come and go, and where on the path each of them lies.
+// Packet sockets need CAP_NET_RAW, and nothing that is newer than Linux 3.2.
 package tap
 
 import (
@@ -17,15 +17,19 @@ import (
 
 // Config is what a source may be told. The zero value captures everything.
 type Config struct {
+	// Mode is how: packet sockets, or programs of traffic control.
+	Mode Mode
 	// Interfaces and Exclude are patterns of names (eth*, veth*). No
 	// Interfaces: all.
 	Interfaces, Exclude []string
 	// Filter is an expression, see Filter.
 	Filter string
 	// Snaplen is how many bytes of a packet are kept, from the IP header on.
-	// Zero: DefaultSnaplen.
+	// Zero: DefaultSnaplen; with programs of traffic control
+	// kernel.DefaultSnaplen.
 	Snaplen int
-	// Rings is how many rings share the traffic, a connection staying with one.
+	// Rings is how many rings share the traffic, a connection staying with one;
+	// programs of traffic control have one a namespace.
 	// Zero: 1. RingBytes is the size of each. Zero: DefaultRingBytes.
 	Rings, RingBytes int
 	// NetNS are the paths of network namespaces (/run/netns/x, /proc/1/ns/net).
@@ -38,6 +42,16 @@ type Config struct {
 	// Own captures the collector's own connections too.
 	Own bool
 }
+
+// Mode is how packets are captured.
+type Mode uint8
+
+// Modes.
+const (
+	ModeSockets Mode = iota
+	ModeTC           // programs of traffic control, attached as links (Linux 6.6 on), else as ModeClassic
+	ModeClassic      // as filters of a clsact qdisc (Linux 5.8 on)
+)
 
 // NamedKind is the kind of the interfaces whose name fits.
 type NamedKind struct {
@@ -131,6 +145,7 @@ type iface struct {
 	name string
 	kind Kind
 	lo   bool
+	bare bool // frames begin with the network header
 }
 
 // choose says whether an interface is captured, and as what.

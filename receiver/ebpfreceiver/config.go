@@ -217,7 +217,7 @@ func defaultConfig() *Config {
 			UDP: true, Unix: true,
 		},
 		Golang: GolangConfig{Uprobes: modeOff},
-		Packets: PacketsConfig{Mode: modeOff, Rings: 1, RingSize: tap.DefaultRingBytes, Snaplen: tap.DefaultSnaplen, Point: "rest",
+		Packets: PacketsConfig{Mode: modeOff, Rings: 1, RingSize: tap.DefaultRingBytes, Point: "rest",
 			FlowInterval: time.Minute, FlowPairs: flow.DefaultMaxPairs},
 		Headers:        HeadersConfig{RequestIDs: []string{"x-request-id"}},
 		Process:        ProcessConfig{ProcRoot: "/proc"},

@@ -10,15 +10,16 @@ import (
 
 // PacketsConfig is capture on interfaces, or from files.
 type PacketsConfig struct {
-	// Mode is off, afpacket (packet sockets), auto (what this system has) or
-	// file.
+	// Mode is off, afpacket (packet sockets), tc (programs of traffic control),
+	// auto (what this system has) or file.
 	Mode string `mapstructure:"mode"`
 	// Interfaces and ExcludeInterfaces are patterns of names; none: all.
 	Interfaces        []string `mapstructure:"interfaces"`
 	ExcludeInterfaces []string `mapstructure:"exclude_interfaces"`
 	// Filter is an expression such as "tcp port 80".
 	Filter string `mapstructure:"filter"`
-	// Snaplen is how many bytes of a packet are kept.
+	// Snaplen is how many bytes of a packet are kept; 0: all, with tc the first
+	// kernel.DefaultSnaplen.
 	Snaplen int `mapstructure:"snaplen"`
 	// Rings share the traffic; RingSize is the size of each.
 	Rings    int `mapstructure:"rings"`
@@ -55,6 +56,7 @@ type KindConfig struct {
 // Further modes.
 const (
 	modePacketSockets = "afpacket"
+	modeTC            = "tc"
 	modeFile          = "file"
 )
 
@@ -62,7 +64,7 @@ func (c *PacketsConfig) on() bool { return c.Mode != modeOff }
 
 func (c *PacketsConfig) validate(p *problems) {
 	switch c.Mode {
-	case modeOff, modeAuto, modePacketSockets:
+	case modeOff, modeAuto, modePacketSockets, modeTC:
 		if len(c.Files) > 0 {
 			p.add("packets::files", "are read with mode: file only")
 		}
@@ -71,7 +73,7 @@ func (c *PacketsConfig) validate(p *problems) {
 			p.add("packets::files", "is empty: name the captures to read")
 		}
 	default:
-		p.add("packets::mode", "%q is none of off, auto, afpacket, file", c.Mode)
+		p.add("packets::mode", "%q is none of off, auto, afpacket, tc, file", c.Mode)
 	}
 	for _, k := range c.Kinds {
 		if _, ok := tap.ParseKind(k.Kind); !ok {
@@ -96,6 +98,9 @@ func (c *PacketsConfig) validate(p *problems) {
 func (c *PacketsConfig) tap() tap.Config {
 	t := tap.Config{Interfaces: c.Interfaces, Exclude: c.ExcludeInterfaces, Filter: c.Filter, Snaplen: c.Snaplen, Rings: c.Rings,
 		RingBytes: c.RingSize, NetNS: c.NetNS, Promiscuous: c.Promiscuous}
+	if c.Mode == modeTC {
+		t.Mode = tap.ModeTC
+	}
 	for _, k := range c.Kinds {
 		kind, _ := tap.ParseKind(k.Kind)
 		t.Kinds = append(t.Kinds, tap.NamedKind{Pattern: k.Match, Kind: kind})

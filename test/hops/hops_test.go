@@ -46,11 +46,18 @@ func read(sink *consumertest.TracesSink) (hops []hop) {
 // server interface and server process see every exchange under one key,
 // whatever the network does to the segments.
 func TestSixHops(t *testing.T) {
+	for _, mode := range []string{"afpacket", "tc"} {
+		t.Run(mode, func(t *testing.T) { sixHops(t, mode) })
+	}
+}
+
+func sixHops(t *testing.T, mode string) {
 	n := build(t)
 	f := ebpfreceiver.NewFactory()
 	cfg := f.CreateDefaultConfig().(*ebpfreceiver.Config)
 	ns := "/run/netns/"
-	cfg.Packets.Mode = "afpacket"
+	cfg.Packets.Mode = mode
+	cfg.Packets.Snaplen = 32 << 10 // of which the kernel may make one packet
 	cfg.Packets.NetNS = []string{ns + n.client, ns + n.router, ns + n.server}
 	cfg.Packets.ExcludeInterfaces = []string{"lo"}
 	cfg.Packets.Filter = "tcp port 80 or tcp port 8080"
