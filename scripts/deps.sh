@@ -21,6 +21,12 @@ table() {
 		dnsmasq|dnsmasq-base|tests with DNS traffic
 		dnsperf|dnsperf|tests with DNS load
 		curl|curl|the test that follows the README
+		h2load|nghttp2-client|tests with HTTP/2 load
+		memcached|memcached|tests with Memcached traffic
+		mosquitto|mosquitto|tests with MQTT traffic
+		mosquitto_pub|mosquitto-clients|tests with MQTT traffic
+		nats-server|nats-server|tests with NATS traffic
+		pgbench|postgresql|tests with PostgreSQL traffic
 		ip|iproute2|tests in network namespaces
 		T
 		;;

@@ -149,6 +149,10 @@ type Protocol struct {
 	// Detect looks at the first bytes of one direction of a connection that
 	// nobody claimed yet. It may be called with few bytes and with many.
 	Detect func(head []byte) Verdict
+	// Shared makes what all connections that one engine reads have in common, and
+	// find in Options.Shared: what is learnt on one and needed on another. One
+	// goroutine owns it. May be nil.
+	Shared func() any
 	// New makes the state of one connection.
 	New func(*Options) Parser
 }

@@ -16,6 +16,9 @@ type Options struct {
 	MaxText int
 	// Paths makes routes of URL paths; nil: DefaultPaths.
 	Paths *Paths
+	// Shared is what Protocol.Shared made for this engine; nil: every connection
+	// is on its own.
+	Shared any
 }
 
 // DefaultOptions redacts, and knows the public propagation formats.

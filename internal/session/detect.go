@@ -134,8 +134,9 @@ func (e *Engine) plausible(c *stream.Conn, d stream.Dir, v l7.Verdict) bool {
 
 // identify settles protocol and direction.
 func (e *Engine) identify(s *session, d stream.Dir, p *l7.Protocol, v l7.Verdict) {
-	s.proto, s.parser = p, p.New(e.cfg.Options)
-	s.st = &e.stats.PerProto[e.index[p]]
+	i := e.index[p]
+	s.proto, s.parser = p, p.New(e.options[i])
+	s.st = &e.stats.PerProto[i]
 	s.st.Conns.Add(1)
 	c := s.conn
 	if client, known := c.ClientDir(); known && (c.RoleConfidence >= certain || v == l7.Either) {

@@ -57,7 +57,9 @@ type Engine struct {
 	next  func(*Exchange)
 	stats *Stats
 	index map[*l7.Protocol]int
-	text  l7.Text
+	// options are those of each protocol, by index.
+	options []*l7.Options
+	text    l7.Text
 	free  []*pending
 	// live is all sessions, for Tick.
 	live map[*session]struct{}
@@ -81,6 +83,12 @@ func New(cfg Config, next func(*Exchange)) *Engine {
 	e := &Engine{cfg: cfg, next: next, stats: newStats(cfg.Protocols), index: map[*l7.Protocol]int{}, live: map[*session]struct{}{}}
 	for i, p := range cfg.Protocols {
 		e.index[p] = i
+		o := cfg.Options
+		if p.Shared != nil {
+			own := *o
+			own.Shared, o = p.Shared(), &own
+		}
+		e.options = append(e.options, o)
 	}
 	e.msg.Text = &e.text
 	return e

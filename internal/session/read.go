@@ -254,7 +254,7 @@ func (e *Engine) lose(s *session, d stream.Dir) {
 	if r, ok := s.parser.(l7.Resyncer); ok {
 		r.Resync(s.side(d))
 	} else {
-		s.parser = s.proto.New(e.cfg.Options)
+		s.parser = s.proto.New(e.options[e.index[s.proto]])
 	}
 	if s.proto.Pairing != l7.InOrder {
 		if s.side(d) == l7.Server {

@@ -26,8 +26,13 @@ var Protocol = &l7.Protocol{
 	},
 	Attrs:  []l7.Attr{{Key: "messaging.system", Str: "kafka"}},
 	Detect: detect,
+	Shared: func() any { return &topicNames{} },
 	New: func(o *l7.Options) l7.Parser {
-		return &parser{opts: o, calls: map[int32]call{}}
+		names, _ := o.Shared.(*topicNames)
+		if names == nil {
+			names = &topicNames{}
+		}
+		return &parser{opts: o, names: names, calls: map[int32]call{}}
 	},
 }
 
@@ -58,6 +63,7 @@ type call struct {
 
 type parser struct {
 	opts  *l7.Options
+	names *topicNames
 	calls map[int32]call
 	sasl  bool // a handshake of the old form: bare tokens may follow
 }
@@ -281,11 +287,11 @@ func (p *parser) request(b []byte, total int, m *l7.Message) (int, error) {
 			}
 		case fetch:
 			fetchRequest(&wk)
-			wk.describe(m)
+			p.describe(&wk, m)
 			k.offset, k.part, k.asked, k.topic = wk.offset, wk.partition, wk.hasOffset, wk.hash()
 		default:
 			wk.run(request(h.key))
-			wk.describe(m)
+			p.describe(&wk, m)
 		}
 	}
 	if h.key == produce {
@@ -301,11 +307,13 @@ func (p *parser) request(b []byte, total int, m *l7.Message) (int, error) {
 }
 
 // describe says what a body is about.
-func (w *walk) describe(m *l7.Message) {
+func (p *parser) describe(w *walk, m *l7.Message) {
 	if len(w.topic) > 0 {
 		m.Target = m.Text.Copy(w.topic)
 		m.Route = m.Target
-	} else if len(w.topicID) == 16 && string(w.topicID) != "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" {
+	} else if name := p.names.of(w.topicID); name != "" {
+		m.Target, m.Route = name, name
+	} else if len(w.topicID) == idLen && [idLen]byte(w.topicID) != [idLen]byte{} {
 		m.Add("hopscope.messaging.destination.id", uuidText(m.Text, w.topicID))
 	}
 	if w.hasPart {
@@ -350,10 +358,12 @@ func (p *parser) response(b []byte, total int, m *l7.Message) (int, error) {
 		}
 	case fetch:
 		p.fetchResponse(&w, k, m)
+	case metadata:
+		p.metadataResponse(&w)
 	default:
 		w.run(response(k.key))
 	}
-	if w.hasCode && (w.code != 0 || !w.c.Short() || w.hasRecords) {
+	if w.hasCode && (w.code != 0 || !w.c.Short() || w.hasRecords || w.sure) {
 		m.Code = "0"
 		m.Status = l7.StatusOK
 		if w.code != 0 {

@@ -50,7 +50,9 @@ type walk struct {
 	hasCode   bool
 	// hasRecords: a Fetch answer with messages in it.
 	hasRecords bool
-	topics     int // how many topics the body names
+	// sure: no error that lies further back, where the body may be cut, counts.
+	sure   bool
+	topics int // how many topics the body names
 }
 
 // run does the steps until their array's end, and returns those after it.

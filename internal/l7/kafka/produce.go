@@ -28,7 +28,7 @@ func (p *parser) produce(w *walk, m *l7.Message) (acks int16, ok bool) {
 		}
 		w.tags()
 	}
-	w.describe(m)
+	p.describe(w, m)
 	r.describe(m, !w.c.Short() && !w.stopped)
 	return acks, true
 }
@@ -182,7 +182,7 @@ func (p *parser) fetchResponse(w *walk, k call, m *l7.Message) {
 		m.AddInt("messaging.kafka.offset", k.offset)
 	case !r.hasOne:
 	case k.topic == 0: // an incremental fetch names no topic; its answer does
-		w.describe(m)
+		p.describe(w, m)
 		m.AddInt("messaging.kafka.offset", r.base)
 	case k.topic == w.hash():
 		if w.partition != k.part {
