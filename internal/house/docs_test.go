@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the generated parts of docs/")
 
 // TestProtocolsDoc: the documents list the protocols that there are.
 func TestProtocolsDoc(t *testing.T) {
-	generated(t, "docs/protocols.md", protocolTable(protocols.All()))
+	generated(t, "docs/protocols.md", protocolTable(t, protocols.All()))
 	generated(t, "README.md", protocolNames(protocols.All()))
 }
 
@@ -58,27 +58,51 @@ func protocolNames(list []*l7.Protocol) string {
 	return "Protocols: " + strings.Join(names, ", ") + ".\n"
 }
 
-func protocolTable(list []*l7.Protocol) string {
+// protocolTable has a row for each protocol: what its value says, and what its
+// page says of versions, of what is read, of pairing and of ids. A protocol
+// without a page, or a page without one of these rows, fails.
+func protocolTable(t *testing.T, list []*l7.Protocol) string {
+	t.Helper()
 	var rows []string
 	for _, p := range list {
-		var transports, ports []string
+		var over []string
 		if p.Transport&l7.TCP != 0 {
-			transports = append(transports, "TCP")
+			over = append(over, "TCP")
 		}
 		if p.Transport&l7.UDP != 0 {
-			transports = append(transports, "UDP")
+			over = append(over, "UDP")
 		}
 		for _, port := range p.Ports {
-			ports = append(ports, fmt.Sprint(port))
+			over = append(over, fmt.Sprint(port))
 		}
-		pairing := "in order"
-		if p.Pairing == l7.ByStream {
-			pairing = "by id"
+		page := first(p.Folder, p.Name)
+		b, err := os.ReadFile(filepath.Join(root, "docs/protocols", page+".md"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |\n", p.Name, strings.Join(transports, ", "), strings.Join(ports, ", "), pairing))
+		row := fmt.Sprintf("| [`%s`](protocols/%s.md) | %s", p.Name, page, strings.Join(over, " "))
+		for _, name := range []string{"versions", "read", "not read", "pairing", "ids( found)?"} {
+			m := regexp.MustCompile(`(?im)^\| `+name+` \| (.*) \|$`).FindSubmatch(b)
+			if m == nil {
+				t.Fatalf("docs/protocols/%s.md has no row %q", page, name)
+			}
+			row += " | " + pageLink.ReplaceAllString(string(m[len(m)-1]), "](protocols/$1)")
+		}
+		rows = append(rows, row+" |\n")
 	}
 	slices.Sort(rows)
-	return "| name | over | usual ports | pairing |\n| --- | --- | --- | --- |\n" + strings.Join(rows, "")
+	return "| name | over, usual ports | versions | what is read | what is not | pairing | ids found |\n" +
+		"| --- | --- | --- | --- | --- | --- | --- |\n" + strings.Join(rows, "")
+}
+
+// pageLink is a link from one page to another.
+var pageLink = regexp.MustCompile(`\]\(([a-z0-9]+\.md)\)`)
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
 }
 
 // TestLinks: what our documents link to inside the repository is there.

@@ -148,13 +148,11 @@ func end(x *session.Exchange) int64 {
 	return x.Req.End
 }
 
-// kind of the span: by side, and for messages by what is done with them.
+// kind of the span: by side, and for messages by what is done with them. What a
+// message is to its client is known where the side is not, too.
 func kind(x *session.Exchange, p hop.Point) ptrace.SpanKind {
-	switch {
-	case p.OfServer():
+	if p.OfServer() {
 		return ptrace.SpanKindServer
-	case !p.OfClient():
-		return ptrace.SpanKindInternal
 	}
 	flow := x.Req.Msg.Flow
 	if flow == l7.FlowCall {
@@ -165,6 +163,9 @@ func kind(x *session.Exchange, p hop.Point) ptrace.SpanKind {
 		return ptrace.SpanKindProducer
 	case l7.FlowDeliver:
 		return ptrace.SpanKindConsumer
+	}
+	if !p.OfClient() {
+		return ptrace.SpanKindInternal
 	}
 	return ptrace.SpanKindClient
 }

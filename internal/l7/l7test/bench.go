@@ -22,19 +22,30 @@ func Bench(b *testing.B, p *l7.Protocol, name string) {
 	o := l7.DefaultOptions()
 	m := l7.Message{Text: &l7.Text{}}
 	messages, size := 0, 0
+	var kept [2][]byte // what a chunk left for the next
 	run := func() {
 		parser := p.New(o)
 		messages = 0
+		kept[0], kept[1] = kept[0][:0], kept[1][:0]
 		for _, ch := range found.Chunks {
-			for w := ch.B; len(w) > 0; {
+			w := ch.B
+			if k := &kept[ch.Side]; len(*k) > 0 {
+				*k = append(*k, w...)
+				w = *k
+			}
+			for len(w) > 0 {
 				m.Reset()
 				n, err := parser.Parse(ch.Side, l7.Window{B: w}, &m)
-				if err == l7.ErrMore || err == l7.ErrLost || n <= 0 {
+				if err == l7.ErrMore {
+					break
+				}
+				if err == l7.ErrLost || n <= 0 {
 					b.Fatalf("%s at %.40q", err, w)
 				}
 				messages++
 				w = w[min(n, len(w)):]
 			}
+			kept[ch.Side] = append(kept[ch.Side][:0], w...)
 		}
 	}
 	for _, ch := range found.Chunks {

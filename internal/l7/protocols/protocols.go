@@ -19,15 +19,21 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/mqtt"
 	"github.com/hopscope/hopscope/internal/l7/mysql"
 	"github.com/hopscope/hopscope/internal/l7/nats"
+	"github.com/hopscope/hopscope/internal/l7/openwire"
 	"github.com/hopscope/hopscope/internal/l7/postgresql"
 	"github.com/hopscope/hopscope/internal/l7/pulsar"
 	"github.com/hopscope/hopscope/internal/l7/redis"
 	"github.com/hopscope/hopscope/internal/l7/rocketmq"
+	"github.com/hopscope/hopscope/internal/l7/smtp"
 	"github.com/hopscope/hopscope/internal/l7/sofarpc"
 	"github.com/hopscope/hopscope/internal/l7/someip"
 	"github.com/hopscope/hopscope/internal/l7/tars"
+	"github.com/hopscope/hopscope/internal/l7/tds"
 	"github.com/hopscope/hopscope/internal/l7/thrift"
 	"github.com/hopscope/hopscope/internal/l7/tls"
+	"github.com/hopscope/hopscope/internal/l7/tns"
+	"github.com/hopscope/hopscope/internal/l7/zmtp"
+	"github.com/hopscope/hopscope/internal/l7/zookeeper"
 )
 
 // All is every protocol, in the order of detection: those with the clearest
@@ -40,8 +46,11 @@ func All() []*l7.Protocol {
 		amqp.Protocol,
 		http2.Protocol,
 		dns.Protocol,
+		openwire.Protocol,
+		zmtp.Protocol,
 		mqtt.Protocol,
 		nats.Protocol,
+		smtp.Protocol,
 		mysql.Protocol,
 		thrift.Protocol,
 		dubbo.Protocol,
@@ -57,6 +66,9 @@ func All() []*l7.Protocol {
 		postgresql.Protocol,
 		memcached.Protocol,
 		cassandra.Protocol,
+		tds.Protocol,
+		tns.Protocol,
 		ldap.Protocol,
+		zookeeper.Protocol,
 	}
 }
