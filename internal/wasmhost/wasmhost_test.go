@@ -164,6 +164,8 @@ func TestHostile(t *testing.T) {
 		{"l", "endless loop", ErrTimeout, true},
 		{"m", "endless work", ErrTimeout, true},
 		{"h", "endless calls", ErrTimeout, true},
+		{"c", "endless calls of its own", ErrTimeout, true},
+		{"d", "endless short loops", ErrTimeout, true},
 		{"f", "endless memset", ErrTimeout, true},
 		{"g", "memory hog", nil, false},
 		{"t", "trap", ErrTrap, true},

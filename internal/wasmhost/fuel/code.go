@@ -8,7 +8,10 @@ import (
 // The few instructions that are written or looked at by name.
 const (
 	opBlock, opLoop, opIf, opEnd = 0x02, 0x03, 0x04, 0x0b
-	opCall, opLocalGet, opTee    = 0x10, 0x20, 0x22
+	opBr, opBrIf, opBrTable      = 0x0c, 0x0d, 0x0e
+	opReturn, opCallIndirect     = 0x0f, 0x11
+	opCall, opLocalGet           = 0x10, 0x20
+	opLocalSet, opTee            = 0x21, 0x22
 	opGlobalGet, opGlobalSet     = 0x23, 0x24
 	opI64Const, opI64LtS         = 0x42, 0x53
 	opI64Sub, opI64ShrU          = 0x7d, 0x88
@@ -45,12 +48,26 @@ func (m *module) codeSection(r *reader) ([]byte, error) {
 }
 
 // body is the state of rewriting one function.
+//
+// The counter is a global, since functions share it, but while a function runs
+// it is in a local, which the compiler keeps in a register: a loop over bytes
+// pays a third of what a global would cost it. It goes back into the global
+// where other code of the module runs: at calls, and where the function ends.
 type body struct {
 	out    []byte
 	code   []byte
 	frames []frame
 	heads  []head
+	shape
+	local uint32 // the counter's; the next one is for lengths, if bulk
 }
+
+// shape is what has to be known of a function before it is rewritten.
+type shape struct{ loops, calls, bulk bool }
+
+// plain: it neither loops nor calls, so that it ends soon. It only pays; whoever
+// calls it looks whether there is something left.
+func (s shape) plain() bool { return !s.loops && !s.calls && !s.bulk }
 
 // frame is an open block; a loop is also a head.
 type frame struct{ loop bool }
@@ -60,6 +77,33 @@ type head struct {
 	at   int
 	cost uint64
 }
+
+// look goes through a function without its locals. What is wrong with it is said
+// when it is rewritten.
+func (m *module) look(r reader) (s shape) {
+	for len(r.b) > 0 && !r.bad {
+		start := r.b
+		op, err := r.instruction()
+		if err != nil {
+			return s
+		}
+		switch op {
+		case opLoop:
+			s.loops = true
+		case opCall:
+			call := reader{b: start[1:]}
+			s.calls = s.calls || call.u32() >= m.tick
+		case opCallIndirect:
+			s.calls = true
+		case opMisc:
+			s.bulk = s.bulk || moves(start)
+		}
+	}
+	return s
+}
+
+// moves tells memory.copy and memory.fill.
+func moves(instr []byte) bool { return len(instr) > 2 && (instr[1] == 10 || instr[1] == 11) }
 
 func (m *module) function(b *body, r *reader, typ uint32) ([]byte, error) {
 	groups := r.u32()
@@ -73,9 +117,9 @@ func (m *module) function(b *body, r *reader, typ uint32) ([]byte, error) {
 		return nil, errShort
 	}
 	decl = decl[:len(decl)-len(r.b)]
+	b.shape, b.local = m.look(*r), uint32(locals)
 	b.code, b.frames, b.heads = b.code[:0], append(b.frames[:0], frame{}), b.heads[:0]
-	b.head(m)
-	bulk := false
+	b.entry(m)
 	for len(b.frames) > 0 {
 		start := r.b
 		op, err := r.instruction()
@@ -86,8 +130,9 @@ func (m *module) function(b *body, r *reader, typ uint32) ([]byte, error) {
 			return nil, errShort
 		}
 		whole := start[:len(start)-len(r.b)]
-		top := &b.heads[len(b.heads)-1]
-		top.cost++
+		b.heads[len(b.heads)-1].cost++
+		last := len(b.frames) - 1
+		calls := false
 		switch op {
 		case opBlock, opIf, opLoop:
 			if len(b.frames) >= maxDepth {
@@ -96,47 +141,110 @@ func (m *module) function(b *body, r *reader, typ uint32) ([]byte, error) {
 			b.code = append(b.code, whole...)
 			b.frames = append(b.frames, frame{op == opLoop})
 			if op == opLoop {
-				b.head(m)
+				b.head(m, m.bare(whole[1:]))
 			}
 			continue
 		case opEnd:
-			last := len(b.frames) - 1
+			if last == 0 {
+				b.put(m)
+			}
 			if b.frames[last].loop || last == 0 {
 				b.settle()
 			}
 			b.frames = b.frames[:last]
+		case opReturn:
+			b.put(m)
+		case opBr, opBrIf, opBrTable:
+			if leaves(whole, uint32(last)) {
+				b.put(m)
+			}
+		case opCall:
+			call := reader{b: whole[1:]}
+			calls = call.u32() >= m.tick
+		case opCallIndirect:
+			calls = true
 		case opMisc:
-			if sub := whole[1]; len(whole) > 2 && (sub == 10 || sub == 11) {
-				bulk = true
-				b.moved(m, uint32(locals))
+			if moves(whole) {
+				b.moved(m)
 			}
 		}
-		b.code, err = m.copyInstr(b.code, whole, op)
-		if err != nil {
+		if calls {
+			b.put(m)
+		}
+		if b.code, err = m.copyInstr(b.code, whole, op); err != nil {
 			return nil, err
+		}
+		if calls {
+			b.code = appendU(append(b.code, opGlobalGet), uint64(m.counter))
+			b.code = appendU(append(b.code, opLocalSet), uint64(b.local))
 		}
 	}
 	if len(r.b) > 0 {
 		return nil, fmt.Errorf("code after the end")
 	}
-	b.out = b.out[:0]
-	if bulk {
-		b.out = append(appendU(b.out, uint64(groups)+1), decl...)
-		b.out = append(b.out, 1, 0x7f)
-	} else {
-		b.out = append(appendU(b.out, uint64(groups)), decl...)
+	more := uint64(2)
+	if b.plain() {
+		more = 0
+	}
+	b.out = append(appendU(b.out[:0], uint64(groups)+more), decl...)
+	if more > 0 {
+		b.out = append(b.out, 1, 0x7e, 1, 0x7f)
 	}
 	b.out = append(b.out, b.code...)
 	return b.out, nil
 }
 
-// head writes the charge of a place whose cost is not known yet, in five bytes.
-func (b *body) head(m *module) {
+// leaves tells that a branch may end the function, which is depth blocks out.
+func leaves(branch []byte, depth uint32) bool {
+	r := reader{b: branch[1:]}
+	n := uint32(0)
+	if branch[0] == opBrTable {
+		n = r.u32()
+	}
+	for range n + 1 {
+		if r.u32() >= depth {
+			return true
+		}
+	}
+	return false
+}
+
+// entry charges for what runs before the first loop.
+func (b *body) entry(m *module) {
 	b.code = appendU(append(b.code, opGlobalGet), uint64(m.counter))
+	b.charge()
+	if b.plain() {
+		b.code = appendU(append(b.code, opGlobalSet), uint64(m.counter))
+		return
+	}
+	b.check(m, false)
+}
+
+// head charges for one turn of a loop. Where the counter was used up, the turn
+// begins again: were the two ways to meet here instead, the compiler would keep
+// what the loop works with in memory, for the sake of the call on the one.
+func (b *body) head(m *module, bare bool) {
+	b.code = appendU(append(b.code, opLocalGet), uint64(b.local))
+	b.charge()
+	b.check(m, bare)
+}
+
+// bare tells that a block of this type takes nothing from the stack.
+func (m *module) bare(typ []byte) bool {
+	if len(typ) == 1 && typ[0] >= 0x40 {
+		return true
+	}
+	r := reader{b: typ}
+	i := r.u32()
+	return !r.bad && i < uint32(len(m.params)) && m.params[i] == 0
+}
+
+// charge takes from the counter, which is on the stack, a cost that is not known
+// yet: five bytes.
+func (b *body) charge() {
 	b.code = append(b.code, opI64Const)
 	b.heads = append(b.heads, head{at: len(b.code), cost: entry})
 	b.code = append(b.code, 0x80, 0x80, 0x80, 0x80, 0, opI64Sub)
-	b.check(m)
 }
 
 // settle writes the cost of the innermost head.
@@ -150,24 +258,36 @@ func (b *body) settle() {
 	b.code[h.at+4] = byte(c >> 28)
 }
 
-// check stores what is left and asks for more where that is below zero.
-func (b *body) check(m *module) {
+// put writes the counter where other functions find it.
+func (b *body) put(m *module) {
+	if b.plain() {
+		return
+	}
+	b.code = appendU(append(b.code, opLocalGet), uint64(b.local))
 	b.code = appendU(append(b.code, opGlobalSet), uint64(m.counter))
-	b.code = appendU(append(b.code, opGlobalGet), uint64(m.counter))
+}
+
+// check keeps the counter, which is on the stack, and asks for more if it is
+// below zero; again: to begin the loop anew.
+func (b *body) check(m *module, again bool) {
+	b.code = appendU(append(b.code, opTee), uint64(b.local))
 	b.code = append(b.code, opI64Const, 0, opI64LtS, opIf, voidBlock, opCall)
 	b.code = appendU(b.code, uint64(m.tick))
-	b.code = appendU(append(b.code, opGlobalSet), uint64(m.counter))
+	b.code = appendU(append(b.code, opLocalSet), uint64(b.local))
+	if again {
+		b.code = append(b.code, opBr, 1)
+	}
 	b.code = append(b.code, opEnd)
 }
 
-// moved charges memory.copy or memory.fill by the length on top of the stack,
-// which local keeps.
-func (b *body) moved(m *module, local uint32) {
-	b.code = appendU(append(b.code, opTee), uint64(local))
-	b.code = appendU(append(b.code, opGlobalGet), uint64(m.counter))
-	b.code = appendU(append(b.code, opLocalGet), uint64(local))
+// moved charges memory.copy or memory.fill by the length on top of the stack.
+func (b *body) moved(m *module) {
+	length := uint64(b.local) + 1
+	b.code = appendU(append(b.code, opTee), length)
+	b.code = appendU(append(b.code, opLocalGet), uint64(b.local))
+	b.code = appendU(append(b.code, opLocalGet), length)
 	b.code = append(b.code, opExtendU, opI64Const, bulkShift, opI64ShrU, opI64Sub)
-	b.check(m)
+	b.check(m, false)
 }
 
 // copyInstr appends one instruction, its function number shifted.

@@ -21,6 +21,16 @@ __attribute__((noinline)) static int32_t deep(uint32_t n) {
 	return deep(n + 1) + keep;
 }
 
+__attribute__((noinline)) static void leaf(uint32_t n) { sink += n; }
+__attribute__((noinline)) static uint32_t leaves(const uint8_t *p, uint32_t n) {
+	for (uint32_t i = 0; i < n; i++) {
+		if (p[i] == 0)
+			return i; // a branch out of the function from inside a loop
+		leaf(p[i]);
+	}
+	return n;
+}
+
 // A parser's work: sum of 1 KB after reading it.
 EXPORT("on_http_req") int32_t req(void) {
 	int32_t n = read_payload(in, sizeof in);
@@ -38,6 +48,8 @@ EXPORT("parse_payload") int32_t parse(void) {
 	case 'l': for (;;) ;                                   // a loop of nothing
 	case 'm': for (;;) sink += in[sink & 1023];            // a loop that works
 	case 'h': for (;;) read_ctx(in, sizeof in);            // a loop of calls to the host
+	case 'c': for (;;) leaf(1);                            // a loop of calls
+	case 'd': for (;;) leaves(in, 2048);                   // and of calls that return from loops
 	case 'f': for (;;) __builtin_memset(big, (int)sink, sizeof big); // a loop of much work
 	case 'g': while (__builtin_wasm_memory_grow(0, 16) != (uint32_t)-1) ;  // all the memory there is
 		return 1;
