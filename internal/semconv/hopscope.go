@@ -100,6 +100,11 @@ const (
 
 	PayloadRequest  = "hopscope.payload.request"
 	PayloadResponse = "hopscope.payload.response"
+	// Of unparsed messages: whose they are, where they lie in what that end says,
+	// and the first sequence numbers of both ends.
+	PayloadFlow       = "hopscope.payload.flow"
+	PayloadPosition   = "hopscope.payload.position"
+	PayloadConnection = "hopscope.payload.connection"
 )
 
 // What plugins say of an exchange, beside attributes of their own naming.

@@ -13,6 +13,10 @@ const certain = 128
 // it could not decide yet it keeps.
 func (e *Engine) detect(s *session, c *stream.Chunk, b []byte, final bool) bool {
 	h := &s.half[c.Dir]
+	if s.raw {
+		e.raw(s, c, b)
+		return false
+	}
 	head := b
 	if len(h.buf) > 0 {
 		h.keep(b, e.cur)
@@ -36,9 +40,10 @@ func (e *Engine) detect(s *session, c *stream.Chunk, b []byte, final bool) bool 
 		}
 		return false
 	}
+	taken := e.raw(s, c, b)
 	h.buf, h.marks = h.buf[:0], h.marks[:0]
 	h.synced = false
-	if e.cfg.Unparsed != nil && e.cfg.Unparsed(c) {
+	if taken {
 		return false
 	}
 	if !s.look(c.Dir, h.holed) {
@@ -49,6 +54,37 @@ func (e *Engine) detect(s *session, c *stream.Chunk, b []byte, final bool) bool 
 		e.mute(s)
 	}
 	return false
+}
+
+// raw offers b, and what of the direction was kept before it, to whoever takes
+// what no protocol knows. A connection that was taken once is not looked at
+// again: what it says later may look like something by accident.
+func (e *Engine) raw(s *session, c *stream.Chunk, b []byte) bool {
+	if e.cfg.Unparsed == nil {
+		return false
+	}
+	h := &s.half[c.Dir]
+	part := *c
+	part.Pos, part.Seq, part.B = e.cur.pos, e.cur.seq, b
+	part.Wire -= uint32(min(e.cur.pos-c.Pos, uint64(part.Wire))) // what had come before
+	if len(h.buf) > 0 {
+		first := h.marks[0]
+		part.Wire += uint32(len(h.buf) - len(b))
+		part.Pos, part.Seq, part.Time, part.Ctx, part.B = first.pos, first.seq, first.time, first.ctx, h.buf
+	}
+	if !e.cfg.Unparsed(&part) {
+		return false
+	}
+	s.raw = true
+	// The other direction may have kept what came before anything was certain.
+	if o := &s.half[c.Dir^1]; len(o.buf) > 0 {
+		first := o.marks[0]
+		part.Dir, part.Wire = c.Dir^1, uint32(len(o.buf))
+		part.Pos, part.Seq, part.Time, part.Ctx, part.B = first.pos, first.seq, first.time, first.ctx, o.buf
+		e.cfg.Unparsed(&part)
+		o.buf, o.marks = o.buf[:0], o.marks[:0]
+	}
+	return true
 }
 
 // runLooks is how many chunks of one end in a row count as one look where they
@@ -168,9 +204,13 @@ func (h *half) keep(b []byte, m mark) {
 // datagram reads one datagram: whole messages, no stream.
 func (e *Engine) datagram(s *session, c *stream.Chunk) {
 	if s.proto == nil {
+		if s.raw && e.cfg.Unparsed(c) {
+			return
+		}
 		p, v, _ := e.ask(s.conn, c.Dir, c.B)
 		if p == nil {
 			if e.cfg.Unparsed != nil && e.cfg.Unparsed(c) {
+				s.raw = true
 				return
 			}
 			if s.looks++; s.looks >= e.cfg.MaxLooks {

@@ -29,6 +29,7 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 	for off < len(w) && !s.mute {
 		if h.skip > 0 {
 			k := min(h.skip, uint64(len(w)-off))
+			e.keep(s, d, w[off:off+int(k)])
 			off += int(k)
 			e.skipped(s, d, k)
 			continue
@@ -55,6 +56,7 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 			off += len(head)
 			h.skip = uint64(n - len(head))
 			if err != nil {
+				e.keep(s, d, head)
 				e.extend(s, d, uint64(n))
 				if err == l7.ErrEnd {
 					e.ended(s, d, m)
@@ -160,6 +162,17 @@ func (s *session) request(side l7.Side) *l7.Message {
 		return nil
 	}
 	return &s.fifo[s.head].Req.Msg
+}
+
+// keep adds b to the payload of the message that direction d has open: bodies
+// come in as many chunks as there are, and plugins want one.
+func (e *Engine) keep(s *session, d stream.Dir, b []byte) {
+	if p := s.half[d].open; p != nil && e.cfg.Payload > 0 {
+		f := p.of(s.side(d))
+		if k := e.cfg.Payload - len(f.Payload); k > 0 {
+			f.Payload = append(f.Payload, b[:min(k, len(b))]...)
+		}
+	}
 }
 
 // skipped accounts for n bytes of the body of the current message.

@@ -159,6 +159,8 @@ type PayloadConfig struct {
 type UnparsedConfig struct {
 	// Ports whose messages become spans if no protocol knows them.
 	Ports []uint16 `mapstructure:"ports"`
+	// Processes whose messages do, by the name of their executable.
+	Processes []string `mapstructure:"processes"`
 
 	_ struct{}
 }

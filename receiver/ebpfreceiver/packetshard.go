@@ -44,6 +44,17 @@ func newPacketShard(c shardConfig, p *pipeline, maxConns int, place placeFunc, m
 	tracker := cause.NewTracker(s.builder.Put)
 	sc := c.session
 	sc.Unparsed, sc.Mute = nil, nil
+	if ports := c.unparsed.ports; len(ports) > 0 {
+		var raw session.Exchange
+		sc.Unparsed = func(ch *stream.Chunk) bool {
+			if !ports[ch.Conn.A.Port()] && !ports[ch.Conn.B.Port()] {
+				return false
+			}
+			raw.Raw(ch, sc.Payload)
+			tracker.Put(&raw)
+			return true
+		}
+	}
 	sc.Identified = func(conn *stream.Conn, _ *l7.Protocol) { s.asm.Settle(conn) }
 	ac := stream.AssemblerConfig{MaxConns: maxConns, Place: place}
 	take := tracker.Put

@@ -50,7 +50,7 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 		stream:   stream.TableConfig{MaxConns: max(1, cfg.MaxConnections/cfg.Workers), Announce: c.Announce, Wanted: cfg.wantedPair()},
 		span:     span.Config{Version: version, Host: host, MaxSpans: cfg.Batch.MaxSpans, MaxAge: cfg.Batch.MaxAge, Payload: cfg.payload() > 0},
 		who:      who.Config{Proc: cfg.Process.ProcRoot, Command: cfg.Process.CommandLine, Host: host},
-		unparsed: cfg.Unparsed.Ports, ignoreVLAN: cfg.Packets.IgnoreVLAN,
+		unparsed: newWants(&cfg.Unparsed), ignoreVLAN: cfg.Packets.IgnoreVLAN,
 		mute:  c.Mute,
 		raise: c.Raise,
 		emit:  p.out.put,

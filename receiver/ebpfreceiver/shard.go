@@ -28,10 +28,9 @@ type shard struct {
 	builder *span.Builder
 	who     *who.Table
 	raw     session.Exchange
-	none    l7.Protocol // stands for what no protocol knows
 	payload int
-	ports   map[uint16]bool // of unparsed
-	bad     atomic.Uint64   // records that could not be decoded
+	wants   wants
+	bad     atomic.Uint64 // records that could not be decoded
 }
 
 // shardConfig is what shards share.
@@ -40,7 +39,7 @@ type shardConfig struct {
 	stream   stream.TableConfig
 	span     span.Config
 	who      who.Config
-	unparsed []uint16
+	unparsed wants
 	// ignoreVLAN is for packets: connections are the same in all VLANs.
 	ignoreVLAN bool
 	mute       func(sock uint64)
@@ -49,16 +48,13 @@ type shardConfig struct {
 }
 
 func newShard(c shardConfig) *shard {
-	s := &shard{who: who.NewTable(c.who), payload: c.session.Payload, ports: map[uint16]bool{}}
-	for _, p := range c.unparsed {
-		s.ports[p] = true
-	}
+	s := &shard{who: who.NewTable(c.who), payload: c.session.Payload, wants: c.unparsed}
 	c.span.Process = s.who.Process
 	s.builder = span.New(c.span, c.emit)
 	s.tracker = cause.New(cause.Config{Host: c.span.Host.ID, Recycle: func(x *session.Exchange) { s.engine.Recycle(x) },
 		Golang: func(pid uint32) bool { p := s.who.Process(pid); return p != nil && p.Runtime == "go" }}, s.builder.Put)
 	c.session.Began, c.session.Answered = s.tracker.Began, s.tracker.Answered
-	if len(s.ports) > 0 {
+	if s.wants.any() {
 		c.session.Unparsed = s.unparsed
 	}
 	c.session.Mute = func(conn *stream.Conn) {
@@ -131,18 +127,42 @@ func (s *shard) flush() {
 	s.builder.Flush()
 }
 
-// unparsed makes a span of a chunk on one of the ports that plugins want.
+// unparsed makes a span of a chunk that plugins want, by port or by process.
 func (s *shard) unparsed(c *stream.Chunk) bool {
-	if !s.ports[c.Conn.A.Port()] && !s.ports[c.Conn.B.Port()] {
+	if !s.wants.ports[c.Conn.A.Port()] && !s.wants.ports[c.Conn.B.Port()] && !s.wantsProcess(c) {
 		return false
 	}
-	x := &s.raw
-	*x = session.Exchange{Conn: c.Conn, Protocol: &s.none, OneWay: true, Over: c.Time}
-	if client, ok := c.Conn.ClientDir(); ok {
-		x.FromServer = c.Dir != client
-	}
-	x.Req = session.Half{Seen: true, Pos: c.Pos, Seq: c.Seq, Start: c.Time, End: c.Time, Bytes: uint64(c.Wire), Parts: 1,
-		Ctx: c.Ctx, Last: c.Ctx, Msg: l7.Message{Type: l7.TypeOneWay, Name: "unparsed"}, Payload: c.B[:min(len(c.B), s.payload)]}
-	s.tracker.Put(x)
+	s.raw.Raw(c, s.payload)
+	s.tracker.Put(&s.raw)
 	return true
 }
+
+func (s *shard) wantsProcess(c *stream.Chunk) bool {
+	if len(s.wants.processes) == 0 {
+		return false
+	}
+	if s.wants.processes[c.Conn.Comm] {
+		return true
+	}
+	p := s.who.Process(c.Conn.Pid)
+	return p != nil && s.wants.processes[p.Executable]
+}
+
+// wants is the configuration's `unparsed`.
+type wants struct {
+	ports     map[uint16]bool
+	processes map[string]bool
+}
+
+func newWants(c *UnparsedConfig) wants {
+	w := wants{map[uint16]bool{}, map[string]bool{}}
+	for _, p := range c.Ports {
+		w.ports[p] = true
+	}
+	for _, n := range c.Processes {
+		w.processes[n] = true
+	}
+	return w
+}
+
+func (w *wants) any() bool { return len(w.ports)+len(w.processes) > 0 }

@@ -54,7 +54,7 @@ func (c *Config) sessionConfig(known []*l7.Protocol) session.Config {
 }
 
 func (c *Config) payload() int {
-	if c.Payload.MaxBytes == 0 && len(c.Unparsed.Ports) > 0 {
+	if c.Payload.MaxBytes == 0 && len(c.Unparsed.Ports)+len(c.Unparsed.Processes) > 0 {
 		return pluginPayload
 	}
 	return c.Payload.MaxBytes
