@@ -48,6 +48,7 @@ table() {
 	generate) cat <<-'T'
 		clang-19|clang-19|the BPF objects
 		llvm-strip-19|llvm-19|the BPF objects
+		wasm-ld-19|lld-19|the example plugins in C
 		T
 		;;
 	*) echo "deps: no such task: $1" >&2; return 1 ;;

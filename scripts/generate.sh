@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Regenerates everything that is generated and committed: the BPF objects with
 # clang-19, what mdatagen makes of metadata.yaml, the golden count of BPF
-# instructions. Tools are pinned in internal/tools/go.mod; clang by its name.
+# instructions, the example plugins. Tools are pinned in internal/tools/go.mod; clang by its name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,4 +11,5 @@ if ! command -v clang-19 >/dev/null; then
 	exit 1
 fi
 go generate ./...
+scripts/plugins.sh
 go test ./internal/house -count=1 -run "TestProtocolsDoc" -update >/dev/null

@@ -46,13 +46,13 @@ func rooms() []Room {
 
 		{Path: "receiver/ebpfreceiver/**", Doors: []string{"internal/*", list}},
 		{Path: "receiver/pinpointreceiver/**", Doors: []string{hop, semconv, packet, "internal/tap", stream, l7, h2, "internal/l7/sqltext"}},
-		{Path: "processor/wasmparserprocessor/**", Doors: []string{wasmhost, semconv, session, l7, stream}},
+		{Path: "processor/wasmparserprocessor/**", Doors: []string{wasmhost, semconv, hop}},
 		{Path: "processor/tracecompletionprocessor/**", Doors: []string{hop, semconv}},
 		{Path: "exporter/tracestoreexporter/**", Doors: []string{hop, semconv}},
 
 		{Path: "cmd/*", Doors: []string{"internal/*", list, "receiver/ebpfreceiver", "receiver/ebpfreceiver/*"}},
 		{Path: "sdk/**"},
-		{Path: "examples/plugins/*", Doors: []string{"sdk"}},
+		{Path: "examples/plugins/*", Doors: []string{"sdk", "sdk/*"}},
 		{Path: "scripts/**"},
 		{Path: "test/**", Doors: []string{"internal/**", "receiver/*", "processor/*", "exporter/*"}},
 	}

@@ -134,7 +134,7 @@ type session struct {
 	ran      stream.Dir // who spoke at the last look, and in how many chunks
 	run      int
 	mute     bool
-	raw      bool // no protocol knows it, and somebody takes it as it is
+	raw      bool       // no protocol knows it, and somebody takes it as it is
 	client   stream.Dir // valid once proto is
 	half     [2]half
 	fifo     []*pending // InOrder: requests not answered yet

@@ -29,6 +29,13 @@ func (h Hook) String() string { return hookNames[h] }
 // Version is the newest version of our own ABI.
 const Version = 1
 
+// Bits of what the optional export "hooks" gives: a module made by an SDK exports
+// everything.
+const (
+	hookSpan    = 1
+	hookPayload = 2
+)
+
 // readHooks asks the guest what it wants.
 func (in *Instance) readHooks() error {
 	if f := in.mod.ExportedFunction("abi_version"); f != nil {
@@ -39,9 +46,16 @@ func (in *Instance) readHooks() error {
 		if in.hooks.Version = uint32(v); in.hooks.Version < 1 || in.hooks.Version > Version {
 			return fmt.Errorf("abi_version is %d, this host speaks 1 to %d", in.hooks.Version, Version)
 		}
-		in.hooks.Span = in.fn[OnSpan] != nil
-		in.hooks.Check = in.fn[CheckPayload] != nil && in.fn[ParsePayload] != nil
+		mean := uint64(hookSpan | hookPayload)
+		if f := in.mod.ExportedFunction("hooks"); f != nil {
+			if mean, err = in.once("hooks", f); err != nil {
+				return err
+			}
+		}
+		in.hooks.Span = mean&hookSpan != 0 && in.fn[OnSpan] != nil
+		in.hooks.Check = mean&hookPayload != 0 && in.fn[CheckPayload] != nil && in.fn[ParsePayload] != nil
 		in.hooks.Payload = in.hooks.Check
+		in.hooks.Affinity = in.mod.ExportedFunction("flow_affinity") != nil
 		if !in.hooks.Span && !in.hooks.Check {
 			return errors.New("exports abi_version, but neither on_span nor check_payload and parse_payload")
 		}
@@ -60,6 +74,9 @@ func (in *Instance) readHooks() error {
 	in.hooks.HTTPResponse = top&0x40 != 0 && in.fn[OnHTTPResponse] != nil
 	in.hooks.Custom = top&0x20 != 0 && in.fn[OnCustomMessage] != nil
 	in.hooks.Payload = b[15]&1 != 0 && in.fn[CheckPayload] != nil && in.fn[ParsePayload] != nil
+	// DeepFlow keeps a flow on one thread, which has its own instance: plugins may
+	// rely on it.
+	in.hooks.Affinity = in.hooks.Payload
 	if !in.hooks.Custom || in.mod.ExportedFunction("get_custom_message_hook") == nil {
 		in.hooks.Custom = false
 		return nil
@@ -99,12 +116,18 @@ type Message struct {
 	Custom  *CustomMessage
 	// Span is what our own ABI reads and changes; nil: nothing.
 	Span Span
+	// State is what the plugin remembers of the flow, StateSet that it changed.
+	// Nil: it can remember nothing.
+	State    []byte
+	StateSet bool
 
 	Infos []Info
 	Name  string // of the protocol, by CheckPayload
-	// Number and Dir: what CheckPayload found. Number 0: not this plugin's.
-	Number uint8
-	Dir    Direction
+	// Number and Dir: what CheckPayload found. Number 0: not this plugin's. DirSaid:
+	// it told who speaks, which plugins before 2025-12 did not.
+	Number  uint8
+	Dir     Direction
+	DirSaid bool
 	// Stop: no further plugin is to be asked.
 	Stop bool
 }
@@ -116,7 +139,7 @@ func (in *Instance) Do(h Hook, m *Message) error {
 	if f == nil {
 		return nil
 	}
-	m.Infos, m.Name, m.Number, m.Stop = nil, "", 0, false
+	m.Infos, m.Name, m.Number, m.Stop, m.StateSet = nil, "", 0, false, false
 	in.call = m
 	in.stack[0] = 0
 	err := in.bounded(in.plugin.cfg.Limits.Call, func(ctx context.Context) error { return f.CallWithStack(ctx, in.stack[:]) })
@@ -125,7 +148,7 @@ func (in *Instance) Do(h Hook, m *Message) error {
 		err = m.answered(h, uint32(in.stack[0]))
 	}
 	if err != nil {
-		m.Infos, m.Name, m.Number, m.Stop = nil, "", 0, false
+		m.Infos, m.Name, m.Number, m.Stop, m.StateSet = nil, "", 0, false, false
 	}
 	return err
 }
@@ -141,7 +164,7 @@ func (m *Message) answered(h Hook, v uint32) error {
 			m.Name = ""
 			return nil
 		}
-		m.Dir = ToServer
+		m.Dir, m.DirSaid = ToServer, dir != 0
 		if dir == 2 {
 			m.Dir = ToClient
 		}

@@ -17,6 +17,26 @@ type Span interface {
 	Payload(Direction) []byte
 }
 
+// Parts is a Span whose payload is what one end of a connection said, in which a
+// plugin finds messages. What is set then is said of the message found last.
+type Parts interface {
+	Span
+	// Found notes a message that follows the one before it; it may be longer than
+	// the payload. False: it is one too many, or makes no sense.
+	Found(kind PartKind, length uint32, id string) bool
+}
+
+// PartKind is what a message is to its exchange.
+type PartKind uint32
+
+// The kinds of message.
+const (
+	PartRequest PartKind = iota
+	PartResponse
+	PartOneWay
+	partKinds
+)
+
 // Errno is what calls of the module "hopscope" return below zero.
 type Errno int32
 
@@ -33,6 +53,7 @@ const (
 const (
 	maxKey   = 256
 	maxValue = 16 << 10
+	maxState = 4 << 10
 )
 
 // Value types of attr_set.
@@ -92,6 +113,62 @@ func Calls() []Call {
 			}
 			p := in.call.Span.Payload(Direction(a[0]))
 			return i32(copy(b, p[min(uint64(len(p)), a[1]):]))
+		}},
+		{"side", "", "0 or 1: who sent the payload of check_payload and parse_payload", func(in *Instance, _ []uint64) uint64 {
+			in.crossing()
+			if in.call == nil {
+				return ENoEnt.result()
+			}
+			return uint64(in.call.Ctx.Direction)
+		}},
+		{"message", "kind length id_ptr id_len", "0 or an error", func(in *Instance, a []uint64) uint64 {
+			in.crossing()
+			if a[3] > maxKey {
+				return ETooBig.result()
+			}
+			id := in.bytes(a[2], a[3])
+			if id == nil {
+				return EFault.result()
+			}
+			if a[0] >= uint64(partKinds) {
+				return EInval.result()
+			}
+			if in.call == nil {
+				return EPerm.result()
+			}
+			p, ok := in.call.Span.(Parts)
+			if !ok || !p.Found(PartKind(a[0]), uint32(a[1]), text(id)) {
+				return EPerm.result()
+			}
+			return 0
+		}},
+		{"state_get", "ptr len", size, func(in *Instance, a []uint64) uint64 {
+			in.crossing()
+			b := in.bytes(a[0], a[1])
+			switch {
+			case b == nil:
+				return EFault.result()
+			case in.call == nil || in.call.State == nil:
+				return ENoEnt.result()
+			case len(in.call.State) <= len(b):
+				copy(b, in.call.State)
+			}
+			return i32(len(in.call.State))
+		}},
+		{"state_set", "ptr len", "0 or an error", func(in *Instance, a []uint64) uint64 {
+			in.crossing()
+			if a[1] > maxState {
+				return ETooBig.result()
+			}
+			b := in.bytes(a[0], a[1])
+			switch {
+			case b == nil:
+				return EFault.result()
+			case in.call == nil || in.call.State == nil:
+				return ENoEnt.result()
+			}
+			in.call.State, in.call.StateSet = append([]byte{}, b...), true
+			return 0
 		}},
 	}
 }

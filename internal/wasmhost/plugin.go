@@ -46,6 +46,11 @@ type Hooks struct {
 	Version uint32
 	// Check: our own ABI too asks about unparsed messages.
 	Check bool
+	// Affinity: calls about one flow have to go to one instance, which remembers
+	// something of it.
+	Affinity bool
+	// State: it keeps something with flows.
+	State bool
 }
 
 // Load compiles a module and asks it for its hooks.
@@ -109,6 +114,11 @@ func (p *Plugin) load(ctx context.Context, wasm []byte) error {
 	}
 	defer in.Close(ctx)
 	p.Hooks = in.hooks
+	for _, f := range p.code.ImportedFunctions() {
+		if mod, name, _ := f.Import(); mod == "hopscope" && name == "state_set" {
+			p.Hooks.State = true
+		}
+	}
 	return nil
 }
 

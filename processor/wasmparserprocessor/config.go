@@ -17,6 +17,8 @@ type Config struct {
 	Plugins []PluginConfig `mapstructure:"plugins"`
 	// Reload is how often files are looked at for changes; 0: never.
 	Reload time.Duration `mapstructure:"reload"`
+	// Unparsed bounds what is remembered of connections that only plugins know.
+	Unparsed UnparsedConfig `mapstructure:"unparsed"`
 	// KeepPayload leaves the payload attributes on the spans, for finding faults.
 	KeepPayload bool `mapstructure:"keep_payload"`
 
@@ -66,6 +68,21 @@ type LimitsConfig struct {
 	_ struct{}
 }
 
+// UnparsedConfig bounds what is remembered of connections that only plugins know.
+type UnparsedConfig struct {
+	// MaxFlows is how many connections; past it the one silent longest goes.
+	MaxFlows int `mapstructure:"max_flows"`
+	// MaxMessage is how much of one message is put together.
+	MaxMessage int `mapstructure:"max_message"`
+	// MaxBytes is how much of all of them, MaxOpen how many wait for an answer.
+	MaxBytes int `mapstructure:"max_bytes"`
+	MaxOpen  int `mapstructure:"max_open"`
+	// Timeout is how long a request waits for its answer.
+	Timeout time.Duration `mapstructure:"timeout"`
+
+	_ struct{}
+}
+
 const (
 	defaultReload   = 5 * time.Second
 	defaultFailures = 10
@@ -74,7 +91,8 @@ const (
 )
 
 func createDefaultConfig() component.Config {
-	return &Config{Reload: defaultReload}
+	return &Config{Reload: defaultReload, Unparsed: UnparsedConfig{
+		MaxFlows: 10_000, MaxMessage: 64 << 10, MaxBytes: 64 << 20, MaxOpen: 100_000, Timeout: time.Minute}}
 }
 
 // filled is l with the defaults for what is not said.
@@ -103,6 +121,9 @@ func (c *Config) Validate() error {
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if c.Reload < 0 {
 		bad("reload: must not be negative, 0 turns reloading off")
+	}
+	if u := &c.Unparsed; u.MaxFlows < 1 || u.MaxMessage < 1 || u.MaxBytes < 1 || u.MaxOpen < 1 || u.Timeout <= 0 {
+		bad("unparsed: max_flows, max_message, max_bytes, max_open and timeout must be positive; leave out what need not be changed")
 	}
 	for i := range c.Plugins {
 		p := &c.Plugins[i]

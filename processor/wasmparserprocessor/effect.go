@@ -132,6 +132,9 @@ func trace(a pcommon.Map, t *wasmhost.Trace) {
 	if t.TraceID != "" {
 		a.PutStr(semconv.PropagationTraceID, t.TraceID)
 		a.PutStr(semconv.PropagationFormat, formatCustom)
+		// The span id that a header carried is one of another trace.
+		a.Remove(semconv.PropagationSpanID)
+		a.Remove(semconv.PropagationParentSpanID)
 	}
 	opt(a, semconv.PropagationSpanID, t.SpanID)
 	opt(a, semconv.PropagationParentSpanID, t.ParentSpanID)

@@ -6,14 +6,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.uber.org/zap"
 
 	"github.com/hopscope/hopscope/internal/wasmhost"
@@ -27,6 +31,9 @@ type guest struct {
 	log   *zap.Logger
 	cache wazero.CompilationCache
 
+	host   component.Host
+	states *states
+
 	now atomic.Pointer[loaded]
 	sum [32]byte // of the file last looked at, good or not
 
@@ -35,6 +42,7 @@ type guest struct {
 	reloaded, refused     atomic.Uint64
 	inRow                 atomic.Int64
 	asideUntil            atomic.Int64 // unix ns
+	ill                   atomic.Bool  // and has not answered since
 }
 
 // loaded is one version of the file. It is closed when it was replaced and the
@@ -45,7 +53,17 @@ type loaded struct {
 	free   []*wasmhost.Instance
 	out    int
 	old    bool
+	// pins are the instances of a plugin that remembers flows: each flow has one.
+	pins []pin
 }
+
+type pin struct {
+	mu sync.Mutex
+	in *wasmhost.Instance
+}
+
+// seed spreads flows over instances.
+var seed = maphash.MakeSeed()
 
 // maxFree bounds the instances that wait: as many calls as may run at once on a
 // large node; more are made when needed, and let go.
@@ -91,7 +109,7 @@ func (g *guest) load(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("load plugin %s: %w", g.cfg.Path, err)
 	}
-	if was := g.now.Swap(&loaded{plugin: p}); was != nil {
+	if was := g.now.Swap(&loaded{plugin: p, pins: make([]pin, runtime.GOMAXPROCS(0))}); was != nil {
 		was.retire(ctx)
 	}
 	g.inRow.Store(0)
@@ -108,22 +126,59 @@ func (g *guest) ready(now time.Time) *loaded {
 }
 
 // do makes one call and accounts for it. False: it failed.
-func (g *guest) do(ctx context.Context, l *loaded, in *wasmhost.Instance, h wasmhost.Hook, m *wasmhost.Message) bool {
+func (g *guest) do(in *wasmhost.Instance, h wasmhost.Hook, m *wasmhost.Message) bool {
 	start := time.Now()
 	err := in.Do(h, m)
 	g.calls.Add(1)
 	g.spent.Add(uint64(time.Since(start)))
 	if err == nil {
-		g.inRow.Store(0)
+		if g.inRow.Load() != 0 {
+			g.inRow.Store(0)
+		}
+		if g.ill.Load() && g.ill.CompareAndSwap(true, false) {
+			componentstatus.ReportStatus(g.host, componentstatus.NewEvent(componentstatus.StatusOK))
+		}
 		return true
 	}
 	g.failed[reason(err)].Add(1)
 	if n := g.inRow.Add(1); n >= int64(g.lim.Failures) {
 		g.inRow.Store(0)
 		g.asideUntil.Store(time.Now().Add(g.lim.Aside).UnixNano())
+		g.ill.Store(true)
 		g.log.Warn("plugin failed too often and is put aside", zap.Int64("failures", n), zap.Duration("for", g.lim.Aside), zap.Error(err))
+		componentstatus.ReportStatus(g.host, componentstatus.NewRecoverableErrorEvent(
+			fmt.Errorf("plugin %s failed %d times in a row and is put aside for %v: %w", g.name, n, g.lim.Aside, err)))
 	}
 	return false
+}
+
+// pinned makes one call to the instance that the flow belongs to. asked is false
+// if this version was replaced.
+func (g *guest) pinned(ctx context.Context, l *loaded, flow string, h wasmhost.Hook, m *wasmhost.Message) (ok, asked bool) {
+	l.mu.Lock()
+	if l.old {
+		l.mu.Unlock()
+		return false, false
+	}
+	l.out++
+	l.mu.Unlock()
+	defer l.give(ctx, nil)
+	p := &l.pins[maphash.String(seed, flow)%uint64(len(l.pins))]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.in != nil && p.in.Dead() {
+		_ = p.in.Close(ctx) // what it remembered is gone with it
+		p.in = nil
+	}
+	if p.in == nil {
+		in, err := l.plugin.New(ctx)
+		if err != nil {
+			g.failed[reason(err)].Add(1)
+			return false, true
+		}
+		p.in = in
+	}
+	return g.do(p.in, h, m), true
 }
 
 // take gives an instance to one caller; nil, nil: this version was replaced.

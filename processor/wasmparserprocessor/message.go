@@ -1,6 +1,7 @@
 package wasmparserprocessor
 
 import (
+	"bytes"
 	"math"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/hopscope/hopscope/internal/semconv"
 	"github.com/hopscope/hopscope/internal/wasmhost"
@@ -27,6 +29,17 @@ const (
 	protocolHTTP  = "http"
 	protocolGRPC  = "grpc"
 	protocolHTTP2 = "http2"
+
+	messagingDestination  = "messaging.destination.name"
+	messagingConversation = "messaging.message.conversation_id" // NATS: the subject of the answer
+)
+
+// DeepFlow's numbers of the protocols that raise custom messages.
+const (
+	numberDubbo    = 40
+	numberNATS     = 104
+	numberZMTP     = 106
+	numberRocketMQ = 107
 )
 
 // number is DeepFlow's of a protocol.
@@ -40,7 +53,7 @@ func number(name, version string) uint8 {
 	case protocolHTTP2:
 		return 21
 	case "dubbo":
-		return 40
+		return numberDubbo
 	case protocolGRPC:
 		return 41
 	case "fastcgi":
@@ -64,13 +77,13 @@ func number(name, version string) uint8 {
 	case "amqp":
 		return 102
 	case "nats":
-		return 104
+		return numberNATS
 	case "pulsar":
 		return 105
 	case "zmtp":
-		return 106
+		return numberZMTP
 	case "rocketmq":
-		return 107
+		return numberRocketMQ
 	case "dns":
 		return 120
 	case "tls":
@@ -212,21 +225,43 @@ func httpMessage(s ptrace.Span, exec string, dir wasmhost.Direction, hooks wasmh
 	return wasmhost.OnHTTPResponse, &wasmhost.Message{Ctx: parseCtx(s, exec, dir), Payload: data(a, semconv.PayloadResponse), Resp: resp}, true
 }
 
-// customMessage is the call of the hook of custom messages.
+// customMessage is the call of the hook of custom messages, for the protocols that
+// DeepFlow raises it for.
 func customMessage(s ptrace.Span, exec string, dir wasmhost.Direction, hooks wasmhost.Hooks) (wasmhost.Hook, *wasmhost.Message, bool) {
 	if !hooks.Custom {
 		return 0, nil, false
 	}
+	a := s.Attributes()
 	key := semconv.PayloadRequest
 	if dir == wasmhost.ToClient {
 		key = semconv.PayloadResponse
 	}
-	payload := data(s.Attributes(), key)
-	ctx := parseCtx(s, exec, dir)
-	code := uint32(ctx.L7)
+	payload := data(a, key)
+	code := uint32(number(text(a, semconv.NetworkProtocolName), ""))
 	if len(payload) == 0 || !hooks.CustomAll && (hooks.CustomPoint != 0 || hooks.CustomType != code) {
 		return 0, nil, false
 	}
-	ctx.L7 = 0
-	return wasmhost.OnCustomMessage, &wasmhost.Message{Ctx: ctx, Payload: payload, Custom: &wasmhost.CustomMessage{TypeCode: code}}, true
+	m := &wasmhost.Message{Payload: payload, Custom: &wasmhost.CustomMessage{TypeCode: code}}
+	switch code {
+	case numberDubbo, numberRocketMQ:
+	case numberNATS:
+		m.Custom.Proto = natsMessage(text(a, messagingDestination), text(a, messagingConversation), payload)
+	case numberZMTP:
+		m.Custom.Proto = protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), payload)
+	default:
+		return 0, nil, false
+	}
+	m.Ctx = parseCtx(s, exec, dir)
+	m.Ctx.L7 = 0
+	return wasmhost.OnCustomMessage, m, true
+}
+
+// natsMessage is DeepFlow's NatsMessage: what is published, without the line that
+// says so.
+func natsMessage(subject, reply string, b []byte) []byte {
+	_, b, _ = bytes.Cut(b, []byte("\r\n"))
+	b = bytes.TrimSuffix(b, []byte("\r\n"))
+	m := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), subject)
+	m = protowire.AppendString(protowire.AppendTag(m, 2, protowire.BytesType), reply)
+	return protowire.AppendBytes(protowire.AppendTag(m, 3, protowire.BytesType), b)
 }

@@ -55,7 +55,15 @@ func (p *parser) observe() (*metadata.TelemetryBuilder, error) {
 			return nil
 		}),
 		tb.RegisterProcessorWasmparserUnparsedDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(int64(p.unknown.Load()))
+			for i, r := range dropNames {
+				o.Observe(int64(p.dropped[i].Load()), metric.WithAttributes(attribute.String("reason", r)))
+			}
+			return nil
+		}),
+		tb.RegisterProcessorWasmparserSessionsCallback(func(_ context.Context, o metric.Int64Observer) error {
+			for i, r := range outcomeNames {
+				o.Observe(int64(p.sessions[i].Load()), metric.WithAttributes(attribute.String("reason", r)))
+			}
 			return nil
 		}),
 	)

@@ -3,6 +3,7 @@ package wasmparserprocessor
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,13 +29,29 @@ type parser struct {
 	cache  wazero.CompilationCache
 	tb     *metadata.TelemetryBuilder
 
-	unknown atomic.Uint64
-	stop    chan struct{}
-	done    chan struct{}
+	flows    *flows
+	dropped  [drops]atomic.Uint64
+	sessions [outcomes]atomic.Uint64
+	stop     chan struct{}
+	running  sync.WaitGroup
 }
 
+// Why an unparsed message became nothing.
+const (
+	dropUnknown = iota // no plugin knows it
+	dropOrphan         // an answer whose request was not seen
+	dropTooLong        // unparsed::max_message is smaller
+	dropAside          // the plugin that knows it can't be asked now
+	dropEmpty          // it came without payload
+	drops
+)
+
+var dropNames = [drops]string{"unknown", "orphan", "too_long", "aside", "empty"}
+
+func (p *parser) drop(why int, n uint64) { p.dropped[why].Add(n) }
+
 func newParser(cfg *Config, set processor.Settings, next consumer.Traces) *parser {
-	return &parser{cfg: cfg, log: set.Logger, set: set.TelemetrySettings, next: next}
+	return &parser{cfg: cfg, log: set.Logger, set: set.TelemetrySettings, next: next, flows: newFlows(cfg.Unparsed)}
 }
 
 // Capabilities: spans are changed in place.
@@ -43,10 +60,11 @@ func (p *parser) Capabilities() consumer.Capabilities {
 }
 
 // Start loads all plugins; one that does not load is an error: the user names it.
-func (p *parser) Start(ctx context.Context, _ component.Host) error {
+func (p *parser) Start(ctx context.Context, host component.Host) error {
 	p.cache = wazero.NewCompilationCache()
 	for i := range p.cfg.Plugins {
 		g := newGuest(&p.cfg.Plugins[i], p.log, p.cache)
+		g.host, g.states = host, newStates(p.cfg.Unparsed.MaxFlows)
 		if _, err := g.load(context.WithoutCancel(ctx)); err != nil {
 			return errors.Join(err, p.close(ctx))
 		}
@@ -56,9 +74,12 @@ func (p *parser) Start(ctx context.Context, _ component.Host) error {
 	if p.tb, err = p.observe(); err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
-	if p.cfg.Reload > 0 && len(p.guests) > 0 {
-		p.stop, p.done = make(chan struct{}), make(chan struct{})
-		go p.watch()
+	if len(p.guests) > 0 {
+		p.stop = make(chan struct{})
+		if p.cfg.Reload > 0 {
+			p.running.Go(func() { p.every(p.cfg.Reload, p.reload) })
+		}
+		p.running.Go(func() { p.every(expireEvery, p.expired) })
 	}
 	return nil
 }
@@ -67,8 +88,9 @@ func (p *parser) Start(ctx context.Context, _ component.Host) error {
 func (p *parser) Shutdown(ctx context.Context) error {
 	if p.stop != nil {
 		close(p.stop)
-		<-p.done
+		p.running.Wait()
 		p.stop = nil
+		p.send(p.end())
 	}
 	if p.tb != nil {
 		p.tb.Shutdown()
@@ -89,21 +111,36 @@ func (p *parser) close(ctx context.Context) error {
 	return p.cache.Close(ctx)
 }
 
-// watch takes changed files.
-func (p *parser) watch() {
-	defer close(p.done)
-	t := time.NewTicker(p.cfg.Reload)
+// expireEvery is how finely time-outs of unparsed messages are looked at.
+const expireEvery = time.Second
+
+// every calls f until the end.
+func (p *parser) every(d time.Duration, f func()) {
+	t := time.NewTicker(d)
 	defer t.Stop()
 	for {
 		select {
 		case <-p.stop:
 			return
 		case <-t.C:
-			p.reload()
+			f()
 		}
 	}
 }
 
+func (p *parser) expired() { p.send(p.expire(time.Now())) }
+
+// send passes on what did not come with a batch.
+func (p *parser) send(td ptrace.Traces) {
+	if td.SpanCount() == 0 {
+		return
+	}
+	if err := p.next.ConsumeTraces(context.Background(), td); err != nil {
+		p.log.Warn("spans were refused", zap.Int("spans", td.SpanCount()), zap.Error(err))
+	}
+}
+
+// reload takes changed files.
 func (p *parser) reload() {
 	for _, g := range p.guests {
 		switch changed, err := g.load(context.Background()); {
@@ -119,34 +156,38 @@ func (p *parser) reload() {
 
 // ConsumeTraces asks the plugins about each span.
 func (p *parser) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
-	b := batch{p: p, ctx: context.WithoutCancel(ctx), held: make([]held, len(p.guests))}
-	now := time.Now()
+	b := batch{p: p, ctx: context.WithoutCancel(ctx), now: time.Now(), held: make([]held, len(p.guests)), made: ptrace.NewTraces()}
 	for i, g := range p.guests {
-		b.held[i].l = g.ready(now)
+		b.held[i].l = g.ready(b.now)
 	}
 	for _, rs := range td.ResourceSpans().All() {
-		b.exec = text(rs.Resource().Attributes(), semconv.ProcessExecutableName)
+		b.resource = rs.Resource()
+		b.exec, b.host = text(b.resource.Attributes(), semconv.ProcessExecutableName), text(b.resource.Attributes(), semconv.HostID)
 		for _, ss := range rs.ScopeSpans().All() {
-			ss.Spans().RemoveIf(func(s ptrace.Span) bool {
-				drop := b.span(s)
-				if !p.cfg.KeepPayload {
-					s.Attributes().Remove(semconv.PayloadRequest)
-					s.Attributes().Remove(semconv.PayloadResponse)
-				}
-				return drop
-			})
+			b.scope = ss.Scope()
+			ss.Spans().RemoveIf(b.span)
 		}
 	}
 	b.close()
+	b.made.ResourceSpans().MoveAndAppendTo(td.ResourceSpans())
 	return p.next.ConsumeTraces(ctx, td)
 }
 
-// batch is one batch on its way: the instances that it holds.
+// batch is one batch on its way: the instances that it holds, and the spans that
+// come to it.
 type batch struct {
-	p    *parser
-	ctx  context.Context
-	exec string
-	held []held
+	p        *parser
+	ctx      context.Context
+	now      time.Time
+	resource pcommon.Resource
+	scope    pcommon.InstrumentationScope
+	exec     string
+	host     string
+	held     []held
+
+	locked bool // p.flows
+	made   ptrace.Traces
+	spans  map[*flow]ptrace.SpanSlice
 }
 
 type held struct {
@@ -155,6 +196,9 @@ type held struct {
 }
 
 func (b *batch) close() {
+	if b.locked {
+		b.p.flows.mu.Unlock()
+	}
 	for _, h := range b.held {
 		if h.in != nil {
 			h.l.give(b.ctx, h.in)
@@ -188,10 +232,11 @@ func (b *batch) instance(i int) *wasmhost.Instance {
 // span asks about one span; true: it is to be dropped.
 func (b *batch) span(s ptrace.Span) (drop bool) {
 	if s.Name() == unparsed {
-		if b.unparsed(s) {
-			return false
+		if !b.locked {
+			b.p.flows.mu.Lock()
+			b.locked = true
 		}
-		b.p.unknown.Add(1)
+		b.unparsed(s)
 		return true
 	}
 	for i, g := range b.p.guests {
@@ -202,17 +247,31 @@ func (b *batch) span(s ptrace.Span) (drop bool) {
 			break
 		}
 	}
+	if !b.p.cfg.KeepPayload {
+		s.Attributes().Remove(semconv.PayloadRequest)
+		s.Attributes().Remove(semconv.PayloadResponse)
+	}
 	return false
 }
 
 // ask calls the hooks that plugin i has for the span; true: no other is asked.
 func (b *batch) ask(i int, s ptrace.Span) (stop bool) {
-	hooks := b.held[i].l.plugin.Hooks
+	hooks, g := b.held[i].l.plugin.Hooks, b.p.guests[i]
+	flow := ""
+	if hooks.Affinity || hooks.State {
+		flow = b.flow(s)
+	}
 	if hooks.Span {
 		v := newView(s)
 		m := &wasmhost.Message{Ctx: parseCtx(s, b.exec, wasmhost.ToServer), Span: v}
-		if b.call(i, wasmhost.OnSpan, m) && v.apply() {
-			b.p.guests[i].changed.Add(1)
+		if hooks.State {
+			m.State = g.states.get(flow)
+		}
+		if b.call(i, flow, wasmhost.OnSpan, m) && v.apply() {
+			g.changed.Add(1)
+		}
+		if m.StateSet {
+			g.states.set(flow, m.State)
 		}
 		stop = m.Stop
 	}
@@ -223,62 +282,25 @@ func (b *batch) ask(i int, s ptrace.Span) (stop bool) {
 				continue
 			}
 		}
-		if b.call(i, h, m) && apply(s, m.Infos) {
-			b.p.guests[i].changed.Add(1)
+		if b.call(i, flow, h, m) && apply(s, m.Infos) {
+			g.changed.Add(1)
 		}
 		stop = stop || m.Stop
 	}
 	return stop
 }
 
-func (b *batch) call(i int, h wasmhost.Hook, m *wasmhost.Message) bool {
+// call calls a hook about a flow.
+func (b *batch) call(i int, flow string, h wasmhost.Hook, m *wasmhost.Message) bool {
+	g := b.p.guests[i]
+	for l := b.held[i].l; l != nil && l.plugin.Hooks.Affinity; l = b.held[i].l {
+		if ok, asked := g.pinned(b.ctx, l, flow, h, m); asked {
+			return ok
+		}
+		b.held[i].l = g.ready(time.Now()) // replaced meanwhile
+	}
 	in := b.instance(i)
-	return in != nil && b.p.guests[i].do(b.ctx, b.held[i].l, in, h, m)
-}
-
-// unparsed offers a message that no protocol knows; true: a plugin knew it.
-func (b *batch) unparsed(s ptrace.Span) bool {
-	dir, name := wasmhost.ToServer, semconv.PayloadRequest
-	if text(s.Attributes(), semconv.SessionType) == semconv.TypeResponse {
-		dir = wasmhost.ToClient
-	}
-	payload := data(s.Attributes(), name)
-	if len(payload) == 0 {
-		return false
-	}
-	for i, g := range b.p.guests {
-		if l := b.held[i].l; l == nil || !l.plugin.Hooks.Payload || !g.cfg.Match.fits(s, b.exec) {
-			continue
-		}
-		m := &wasmhost.Message{Ctx: parseCtx(s, b.exec, dir), Payload: payload}
-		m.Ctx.L7 = 0
-		if !b.call(i, wasmhost.CheckPayload, m) || m.Number == 0 {
-			continue
-		}
-		protocol := m.Name
-		m.Ctx.L7 = m.Number
-		if !b.call(i, wasmhost.ParsePayload, m) || len(m.Infos) == 0 {
-			continue
-		}
-		if protocol != "" {
-			s.Attributes().PutStr(semconv.NetworkProtocolName, protocol)
-		}
-		s.SetName(first(m.Infos[0].Protocol, protocol, "custom"))
-		apply(s, m.Infos)
-		g.changed.Add(1)
-		return true
-	}
-	return false
-}
-
-// unparsed is the name of spans of messages that no protocol knows.
-const unparsed = "unparsed"
-
-func text(m pcommon.Map, key string) string {
-	if v, ok := m.Get(key); ok {
-		return v.AsString()
-	}
-	return ""
+	return in != nil && g.do(in, h, m)
 }
 
 func first(s ...string) string {

@@ -86,7 +86,7 @@ func TestHostileBesideGood(t *testing.T) {
 	for _, mode := range []string{"l", "t", "p", "H", "a"} {
 		td := one(unparsed, mode, "")
 		m := messageFor(spanOf(td), mode)
-		if b.call(0, parsePayload, m) || m.Infos != nil {
+		if b.call(0, "", parsePayload, m) || m.Infos != nil {
 			t.Errorf("%q: did not fail", mode)
 		}
 	}
@@ -98,7 +98,7 @@ func TestHostileBesideGood(t *testing.T) {
 	if g.asideUntil.Load() != 0 {
 		t.Error("put aside too early")
 	}
-	b.call(0, parsePayload, messageFor(spanOf(one(unparsed, "t", "")), "t"))
+	b.call(0, "", parsePayload, messageFor(spanOf(one(unparsed, "t", "")), "t"))
 	if g.asideUntil.Load() == 0 || g.ready(timeNow()) != nil {
 		t.Error("was not put aside")
 	}
@@ -124,8 +124,9 @@ func TestUnparsedDropped(t *testing.T) {
 	if err := p.ConsumeTraces(t.Context(), one(unparsed, "hello", "")); err != nil {
 		t.Fatal(err)
 	}
-	if sink.SpanCount() != 0 || p.unknown.Load() != 1 || p.guests[0].calls.Load() != 1 {
-		t.Errorf("%d spans, %d dropped, %d calls", sink.SpanCount(), p.unknown.Load(), p.guests[0].calls.Load())
+	p.send(p.end())
+	if sink.SpanCount() != 0 || p.dropped[dropUnknown].Load() != 1 || p.guests[0].calls.Load() != 1 {
+		t.Errorf("%d spans, %d dropped, %d calls", sink.SpanCount(), p.dropped[dropUnknown].Load(), p.guests[0].calls.Load())
 	}
 }
 

@@ -85,25 +85,35 @@ func (v *view) Payload(d wasmhost.Direction) []byte {
 }
 
 // apply writes the changes; true: there were some.
-func (v *view) apply() bool {
-	a := v.s.Attributes()
-	for _, c := range v.changes {
+func (v *view) apply() bool { return write(v.s, v.changes) }
+
+func write(to ptrace.Span, changes []change) bool {
+	a := to.Attributes()
+	carried, other := false, false // a trace id; what goes with it
+	for _, c := range changes {
 		s, _ := c.value.(string)
 		switch c.key {
 		case keyName:
-			v.s.SetName(s)
+			to.SetName(s)
 		case keyMessage:
-			v.s.Status().SetMessage(s)
+			to.Status().SetMessage(s)
 		case keyStatus:
 			if s == "ok" {
-				v.s.Status().SetCode(ptrace.StatusCodeOk)
+				to.Status().SetCode(ptrace.StatusCodeOk)
 			} else {
-				v.s.Status().SetCode(ptrace.StatusCodeError)
+				to.Status().SetCode(ptrace.StatusCodeError)
 			}
 		default:
 			// Only the four types of attr_set come here.
 			_ = a.PutEmpty(c.key).FromRaw(c.value)
+			carried, other = carried || c.key == semconv.PropagationTraceID, other || c.key == semconv.PropagationSpanID || c.key == semconv.PropagationFormat
 		}
 	}
-	return len(v.changes) > 0
+	if carried && !other {
+		// The span id that a header carried is one of another trace.
+		a.Remove(semconv.PropagationSpanID)
+		a.Remove(semconv.PropagationParentSpanID)
+		a.PutStr(semconv.PropagationFormat, formatCustom)
+	}
+	return len(changes) > 0
 }

@@ -33,6 +33,7 @@ type TelemetryBuilder struct {
 	ProcessorWasmparserCalls           metric.Int64ObservableCounter
 	ProcessorWasmparserFailures        metric.Int64ObservableCounter
 	ProcessorWasmparserReloads         metric.Int64ObservableCounter
+	ProcessorWasmparserSessions        metric.Int64ObservableCounter
 	ProcessorWasmparserSpansChanged    metric.Int64ObservableCounter
 	ProcessorWasmparserUnparsedDropped metric.Int64ObservableCounter
 }
@@ -114,6 +115,21 @@ func (builder *TelemetryBuilder) RegisterProcessorWasmparserReloadsCallback(cb m
 		cb(ctx, &observerInt64{inst: builder.ProcessorWasmparserReloads, obs: o})
 		return nil
 	}, builder.ProcessorWasmparserReloads)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProcessorWasmparserSessionsCallback sets callback for observable ProcessorWasmparserSessions metric.
+func (builder *TelemetryBuilder) RegisterProcessorWasmparserSessionsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProcessorWasmparserSessions, obs: o})
+		return nil
+	}, builder.ProcessorWasmparserSessions)
 	if err != nil {
 		return err
 	}
@@ -211,6 +227,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{file}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ProcessorWasmparserSessions, err = builder.meter.Int64ObservableCounter(
+		"otelcol_processor_wasmparser_sessions",
+		metric.WithDescription("Exchanges made of unparsed messages, by how they ended. [Alpha]"),
+		metric.WithUnit("{span}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProcessorWasmparserSpansChanged, err = builder.meter.Int64ObservableCounter(
 		"otelcol_processor_wasmparser_spans_changed",
 		metric.WithDescription("Spans that a plugin changed. [Alpha]"),
@@ -219,8 +241,8 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorWasmparserUnparsedDropped, err = builder.meter.Int64ObservableCounter(
 		"otelcol_processor_wasmparser_unparsed_dropped",
-		metric.WithDescription("Unparsed messages that no plugin knew. [Alpha]"),
-		metric.WithUnit("{span}"),
+		metric.WithDescription("Unparsed messages that became nothing, by reason. [Alpha]"),
+		metric.WithUnit("{message}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

@@ -99,6 +99,22 @@ func AssertEqualProcessorWasmparserReloads(t *testing.T, tt *componenttest.Telem
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
+func AssertEqualProcessorWasmparserSessions(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_processor_wasmparser_sessions",
+		Description: "Exchanges made of unparsed messages, by how they ended. [Alpha]",
+		Unit:        "{span}",
+		Data: metricdata.Sum[int64]{
+			Temporality: metricdata.CumulativeTemporality,
+			IsMonotonic: true,
+			DataPoints:  dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_processor_wasmparser_sessions")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
 func AssertEqualProcessorWasmparserSpansChanged(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_wasmparser_spans_changed",
@@ -118,8 +134,8 @@ func AssertEqualProcessorWasmparserSpansChanged(t *testing.T, tt *componenttest.
 func AssertEqualProcessorWasmparserUnparsedDropped(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_wasmparser_unparsed_dropped",
-		Description: "Unparsed messages that no plugin knew. [Alpha]",
-		Unit:        "{span}",
+		Description: "Unparsed messages that became nothing, by reason. [Alpha]",
+		Unit:        "{message}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
