@@ -28,6 +28,8 @@ table() {
 		nats-server|nats-server|tests with NATS traffic
 		pgbench|postgresql|tests with PostgreSQL traffic
 		ip|iproute2|tests in network namespaces
+		iptables|iptables|tests with address translation
+		ethtool|ethtool|tests with address translation
 		T
 		;;
 	bench) cat <<-'T'

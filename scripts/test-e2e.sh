@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sends spans through bin/hopscope to a real Jaeger and asks them back. Jaeger is
+# Sends spans through bin/hopscope to a real Jaeger and asks them back, those of
+# three hosts with a collector each too (test/hosts). Jaeger is
 # built from its source at a pinned version (test/jaeger/go.mod) the first time,
 # about 5 minutes on 2 cores, and kept outside the repository.
 #
@@ -20,4 +21,4 @@ if [ ! -x "$jaeger" ]; then
 	CGO_ENABLED=0 go -C test/jaeger build -trimpath -ldflags='-s -w' -o "$jaeger.new" github.com/jaegertracing/jaeger/cmd/jaeger
 	mv "$jaeger.new" "$jaeger"
 fi
-HOPSCOPE_BIN=$PWD/bin/hopscope HOPSCOPE_JAEGER=$jaeger go run ./scripts/gotest -count=1 -run Jaeger -v ./test/e2e
+HOPSCOPE_BIN=$PWD/bin/hopscope HOPSCOPE_JAEGER=$jaeger go run ./scripts/gotest -count=1 -run Jaeger -v ./test/e2e ./test/hosts

@@ -59,6 +59,11 @@ func (p Point) OfClient() bool { return points[p].side < 0 }
 // OfServer reports whether p lies on the server's side of the path.
 func (p Point) OfServer() bool { return points[p].side > 0 }
 
+// OfClientHost reports whether p lies on the client's own host, where the
+// trace of an exchange is known first: neither at a gateway between two hosts
+// nor at the hypervisor below one.
+func (p Point) OfClientHost() bool { return p >= ClientApp && p <= ClientNode }
+
 // Process reports whether p is a process, seen by a hook, rather than a wire.
 func (p Point) Process() bool { return p == ClientProcess || p == ServerProcess }
 

@@ -13,7 +13,7 @@ import (
 // apply writes a decision into the span it was made for.
 func apply(span ptrace.Span, n *table.Node, d *table.Decision) {
 	if n.App() {
-		if d.Original != 0 || d.Parent != n.Parent {
+		if d.Parent != n.Parent {
 			span.SetParentSpanID(d.Parent.Bytes())
 			b := d.Original.Bytes() // zeros: it was a root
 			span.Attributes().PutStr(semconv.APMParentSpanID, hex.EncodeToString(b[:]))

@@ -102,7 +102,7 @@ func createDefaultConfig() component.Config {
 		Hops:        hopsSpans,
 		ReparentAPM: true,
 		ClockSkew:   skewReport,
-		Links: LinksConfig{Store: storeMemory, TTL: 2 * time.Minute, Timeout: 20 * time.Millisecond,
+		Links: LinksConfig{Store: storeMemory, TTL: 2 * time.Minute, Timeout: 200 * time.Millisecond,
 			Redis: RedisConfig{Mode: modeStandalone, Prefix: "hopscope:", Queue: 1024, TLS: configtls.ClientConfig{Insecure: true}}},
 		Guards: GuardsConfig{MaxSpans: 10_000, MaxDuration: 10 * time.Minute, MaxSiblings: 64},
 	}

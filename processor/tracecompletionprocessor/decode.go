@@ -1,6 +1,7 @@
 package tracecompletionprocessor
 
 import (
+	"net/netip"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -95,6 +96,8 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 	size := int64(128 + len(span.Name()))
 	var traceID, spanID, format, evidence string
 	var system, port string
+	var remote string
+	var remotePort int64
 	for k, v := range span.Attributes().All() {
 		size += int64(16 + len(k))
 		if v.Type() == pcommon.ValueTypeStr {
@@ -127,6 +130,7 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 			n.Provisional = v.Bool()
 		case semconv.APMParentSpanID:
 			n.Original = key(v.Str())
+			n.Rooted = n.Original == 0
 		case semconv.LinkEvidence:
 			evidence = v.Str()
 		case semconv.PinpointSpanID:
@@ -141,15 +145,23 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 			if system == "" {
 				system = "http"
 			}
+		case semconv.NetworkPeerAddress, "net.sock.peer.addr":
+			remote = v.Str()
+		case "net.sock.peer.port":
+			remotePort = number(v)
 		case semconv.ServerPort, semconv.NetworkPeerPort, "net.peer.port":
+			if k == semconv.NetworkPeerPort {
+				remotePort = number(v)
+			}
 			if p := number(v); p != 0 && (port == "" || k == semconv.ServerPort) {
 				port = k
 				n.PeerPort = uint16(p)
 			}
 		}
 	}
-	if n.Point == hop.ServerProcess {
+	if n.Point == hop.ServerProcess || n.App() && n.Server {
 		n.PeerPort = 0
+		n.Remote = endpoint(remote, remotePort)
 	}
 	if system != "" {
 		n.System = xxhash.Sum64String(system)
@@ -169,6 +181,19 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 
 // formatPinpoint is the one format that carries the callee's own span id.
 const formatPinpoint = "pinpoint"
+
+// endpoint hashes an address, however it is written, and a port. 0: not both.
+func endpoint(addr string, port int64) uint64 {
+	a, err := netip.ParseAddr(addr)
+	if err != nil || port <= 0 {
+		return 0
+	}
+	var b [18]byte
+	b16 := a.As16() // IPv4 mapped into IPv6 is the same address
+	copy(b[:], b16[:])
+	b[16], b[17] = byte(port>>8), byte(port)
+	return xxhash.Sum64(b[:]) | 1
+}
 
 func number(v pcommon.Value) int64 {
 	if v.Type() == pcommon.ValueTypeInt {

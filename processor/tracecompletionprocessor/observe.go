@@ -63,6 +63,9 @@ func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
 				"max_siblings": s.RefusedSiblings, "ambiguous": s.Ambiguous}
 		})),
 		tb.RegisterProcessorTracecompletionLinkOperationsCallback(by("result", func() map[string]uint64 {
+			if p.links == nil {
+				return nil
+			}
 			s := p.links.Stats()
 			return map[string]uint64{"put": s.Puts, "put_error": s.PutErrors, "put_dropped": s.PutDropped,
 				"get": s.Gets, "hit": s.Hits, "get_error": s.GetErrors, "get_late": p.lookupErrors.Load(), "chained": p.chained.Load()}

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/collector/processor"
 	"go.uber.org/zap"
 
-	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/semconv"
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/links"
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/metadata"
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/table"
@@ -24,7 +24,8 @@ type batch struct {
 	td    ptrace.Traces
 	nodes []table.Node
 	came  int64 // unix ns
-	asked bool  // its exchanges were looked up once
+	ready bool  // its nodes are settled
+	asked int   // how many times its exchanges were looked up
 	bytes int64
 }
 
@@ -48,7 +49,7 @@ type completion struct {
 	sendMu sync.Mutex // one flush at a time: batches leave in order
 
 	stop chan struct{}
-	done chan struct{}
+	wait sync.WaitGroup // for the goroutines
 	now  func() time.Time
 
 	received, forwarded, early, dupes, folded, failed, lookupErrors, chained atomic.Uint64
@@ -76,16 +77,20 @@ func (p *completion) Capabilities() consumer.Capabilities {
 
 // Start opens the link table and begins to send on what has settled.
 func (p *completion) Start(ctx context.Context, _ component.Host) error {
-	store, err := newStore(ctx, &p.cfg.Links)
-	if err != nil {
-		return err
+	var err error
+	if p.links == nil {
+		if p.links, err = newStore(ctx, &p.cfg.Links); err != nil {
+			return err
+		}
 	}
-	p.links = store
 	if p.tb, err = p.observe(); err != nil {
 		return err
 	}
-	p.stop, p.done = make(chan struct{}), make(chan struct{})
-	go p.run()
+	p.stop = make(chan struct{})
+	p.wait.Go(func() { p.every(p.turn) })
+	if p.links != nil {
+		p.wait.Go(func() { p.every(p.ask) })
+	}
 	return nil
 }
 
@@ -95,10 +100,16 @@ func (p *completion) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	close(p.stop)
-	<-p.done
+	p.wait.Wait()
 	p.stop = nil
+	if p.links != nil {
+		p.askAbout(ctx, 1<<62, rounds)
+	}
 	p.flush(ctx, 1<<62)
 	p.tb.Shutdown()
+	if p.links == nil {
+		return nil
+	}
 	return p.links.Close(ctx)
 }
 
@@ -117,9 +128,11 @@ func (p *completion) ConsumeTraces(ctx context.Context, td ptrace.Traces) error 
 	for _, rs := range td.ResourceSpans().All() {
 		o := p.names.origin(rs.Resource())
 		for _, ss := range rs.ScopeSpans().All() {
+			judged := ss.Scope().Name() == semconv.ScopeEBPF
 			ss.Spans().RemoveIf(func(span ptrace.Span) bool {
 				node := &b.nodes[i]
 				size := read(node, span, o)
+				node.Judged = judged
 				node.Index = i
 				i++
 				if !p.table.Add(node, b.came) {
@@ -128,9 +141,8 @@ func (p *completion) ConsumeTraces(ctx context.Context, td ptrace.Traces) error 
 					return true
 				}
 				b.bytes += size
-				if node.LID != 0 && node.Point.OfClient() {
-					t, provisional := node.Trace, node.Provisional
-					puts = append(puts, links.Entry{Key: links.Exchange(node.LID), Trace: links.Trace{ID: [16]byte(t), Provisional: provisional}})
+				if p.links != nil && p.table.Tell(node, false) {
+					puts = append(puts, links.Entry{Key: links.Exchange(node.LID), Trace: links.Trace{ID: [16]byte(node.Trace), Provisional: node.Provisional}})
 				}
 				return false
 			})
@@ -180,9 +192,14 @@ func (p *completion) take() *batch {
 // maxPause bounds how late a batch may leave.
 const maxPause = 50 * time.Millisecond
 
-func (p *completion) run() {
-	defer close(p.done)
-	t := time.NewTicker(min(maxPause, max(p.cfg.Settle/20, time.Millisecond)))
+// pause is how often is looked whether something is due.
+func (p *completion) pause() time.Duration {
+	return min(maxPause, max(p.cfg.Settle/20, time.Millisecond))
+}
+
+// every calls do again and again until the processor stops.
+func (p *completion) every(do func(now int64)) {
+	t := time.NewTicker(p.pause())
 	defer t.Stop()
 	for {
 		select {
@@ -190,76 +207,41 @@ func (p *completion) run() {
 			return
 		case <-t.C:
 		}
-		now := p.now().UnixNano()
-		p.ask(now - int64(p.cfg.Settle)/2)
-		p.flush(context.Background(), now-int64(p.cfg.Settle))
-		p.forget(now - int64(p.cfg.Settle) - int64(p.cfg.Remember))
+		do(p.now().UnixNano())
 	}
 }
 
-// ask looks the exchanges up of batches that came before t, once at half time:
-// what it learns early, hosts further down can learn from it before they send.
-func (p *completion) ask(t int64) {
-	if p.cfg.Links.Store != storeRedis {
-		return
-	}
+func (p *completion) turn(now int64) {
+	settle := int64(p.cfg.Settle)
+	p.flush(context.Background(), now-settle)
+	p.ready(now - settle/2)
+	p.forget(now - settle - int64(p.cfg.Remember))
+}
+
+// ready settles the nodes of batches that came before t, at half time: which
+// exchanges caused each other is then known before the first span of their
+// trace, which may have come earlier than the others, is sent on.
+func (p *completion) ready(t int64) {
 	p.mu.Lock()
-	var lids []hop.Key
+	defer p.mu.Unlock()
 	for _, b := range p.waiting {
 		if b.came > t {
 			break
 		}
-		if !b.asked {
-			b.asked = true
-			lids = p.unknown(b, lids)
-		}
+		p.settle(b)
 	}
-	p.mu.Unlock()
-	p.lookUp(lids)
 }
 
-// unknown adds the exchanges of b whose client side nobody here has seen.
-func (p *completion) unknown(b *batch, lids []hop.Key) []hop.Key {
+// settle settles b's nodes, once. p.mu is held.
+func (p *completion) settle(b *batch) {
+	if b.ready {
+		return
+	}
+	b.ready = true
 	for i := range b.nodes {
-		if n := &b.nodes[i]; n.Index >= 0 && p.table.Orphan(n) {
-			lids = append(lids, n.LID)
+		if n := &b.nodes[i]; n.Index >= 0 {
+			p.table.Settle(n)
 		}
-	}
-	return lids
-}
-
-// maxLookUp bounds the keys of one round trip.
-const maxLookUp = 4096
-
-// lookUp learns from the link table what it knows of lids, in bounded time.
-func (p *completion) lookUp(lids []hop.Key) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Links.Timeout)
-	defer cancel()
-	for len(lids) > 0 {
-		n := min(len(lids), maxLookUp)
-		found, steps, err := links.Resolve(ctx, p.links, lids[:n])
-		p.chained.Add(uint64(steps))
-		if err != nil {
-			p.lookupErrors.Add(uint64(len(lids)))
-		}
-		p.mu.Lock()
-		var aliases []links.Entry
-		for i, t := range found {
-			if t.ID == ([16]byte{}) {
-				continue
-			}
-			if was, ok := p.table.Learn(lids[i], table.TraceID(t.ID), t.Provisional); ok {
-				aliases = append(aliases, links.Entry{Key: links.Alias([16]byte(was)), Trace: t})
-			}
-		}
-		p.mu.Unlock()
-		if len(aliases) > 0 {
-			p.links.Put(aliases)
-		}
-		if err != nil {
-			return
-		}
-		lids = lids[n:]
 	}
 }
 
@@ -267,18 +249,7 @@ func (p *completion) lookUp(lids []hop.Key) {
 func (p *completion) flush(ctx context.Context, t int64) {
 	p.sendMu.Lock()
 	defer p.sendMu.Unlock()
-	if p.cfg.Links.Store == storeRedis {
-		p.mu.Lock()
-		var lids []hop.Key
-		for _, b := range p.waiting {
-			if b.came > t {
-				break
-			}
-			lids = p.unknown(b, lids)
-		}
-		p.mu.Unlock()
-		p.lookUp(lids)
-	}
+	p.ready(t)
 	for {
 		p.mu.Lock()
 		if len(p.waiting) == 0 || p.waiting[0].came > t {
@@ -295,13 +266,8 @@ func (p *completion) flush(ctx context.Context, t int64) {
 // p.sendMu is held.
 func (p *completion) send(ctx context.Context, b *batch) {
 	p.mu.Lock()
-	for j := range b.nodes {
-		if n := &b.nodes[j]; n.Index >= 0 {
-			p.table.Settle(n)
-		}
-	}
+	p.settle(b)
 	i := 0
-	var aliases []links.Entry
 	for _, rs := range b.td.ResourceSpans().All() {
 		for _, ss := range rs.ScopeSpans().All() {
 			ss.Spans().RemoveIf(func(span ptrace.Span) bool {
@@ -315,9 +281,6 @@ func (p *completion) send(ctx context.Context, b *batch) {
 					p.folded.Add(1)
 					return true
 				}
-				if n.LID != 0 && n.Point.OfClient() && d.Trace != n.Trace && n.Provisional {
-					aliases = append(aliases, links.Entry{Key: links.Alias([16]byte(n.Trace)), Trace: links.Trace{ID: [16]byte(d.Trace), Provisional: d.Provisional}})
-				}
 				apply(span, n, &d)
 				return false
 			})
@@ -328,9 +291,6 @@ func (p *completion) send(ctx context.Context, b *batch) {
 	p.sent = append(p.sent, b)
 	p.known += len(b.nodes)
 	p.mu.Unlock()
-	if len(aliases) > 0 && p.cfg.Links.Store == storeRedis {
-		p.links.Put(aliases)
-	}
 	td.ResourceSpans().RemoveIf(func(rs ptrace.ResourceSpans) bool {
 		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool { return ss.Spans().Len() == 0 })
 		return rs.ScopeSpans().Len() == 0

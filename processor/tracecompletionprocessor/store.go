@@ -7,10 +7,10 @@ import (
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/links"
 )
 
-// newStore opens the link table that the configuration names.
+// newStore opens the link table that the configuration names, nil for none.
 func newStore(ctx context.Context, c *LinksConfig) (links.Store, error) {
 	if c.Store != storeRedis {
-		return links.NewMemory(c.TTL), nil
+		return nil, nil // one collector sees everything: its own memory is the table
 	}
 	r := &c.Redis
 	tls, err := r.TLS.LoadTLSConfig(ctx)

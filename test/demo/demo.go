@@ -142,7 +142,7 @@ func Watch(bin, dir string, s *System, do func() error) ([]*Trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	return read(out)
+	return Read(out)
 }
 
 // Ask sends one request.
@@ -177,14 +177,19 @@ type Trace struct {
 	Roots, Lost []*Span
 }
 
-func read(path string) ([]*Trace, error) {
+// Read gives the traces of a file that the file exporter wrote.
+func Read(path string) ([]*Trace, error) {
+	all, err := ReadFile(path)
+	return Traces(all), err
+}
+
+// ReadFile gives the batches of such a file.
+func ReadFile(path string) (all []ptrace.Traces, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	byID := map[pcommon.TraceID]*Trace{}
-	var traces []*Trace
 	for r := bufio.NewReaderSize(f, 1<<20); ; {
 		line, err := r.ReadBytes('\n')
 		if err != nil {
@@ -194,6 +199,16 @@ func read(path string) ([]*Trace, error) {
 		if err != nil {
 			return nil, err
 		}
+		all = append(all, td)
+	}
+	return all, nil
+}
+
+// Traces sorts spans into traces.
+func Traces(all []ptrace.Traces) []*Trace {
+	byID := map[pcommon.TraceID]*Trace{}
+	var traces []*Trace
+	for _, td := range all {
 		for _, rs := range td.ResourceSpans().All() {
 			for _, ss := range rs.ScopeSpans().All() {
 				for _, sp := range ss.Spans().All() {
@@ -212,7 +227,7 @@ func read(path string) ([]*Trace, error) {
 		t.link()
 	}
 	slices.SortFunc(traces, func(a, b *Trace) int { return int(a.Spans[0].StartTimestamp()) - int(b.Spans[0].StartTimestamp()) })
-	return traces, nil
+	return traces
 }
 
 func (t *Trace) link() {

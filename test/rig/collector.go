@@ -104,11 +104,11 @@ func (c *Collector) Sum(metric string, want ...string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return sum(b, metric, want), nil
+	return Sum(b, metric, want...), nil
 }
 
-// sum reads the Prometheus text format.
-func sum(text []byte, metric string, want []string) float64 {
+// Sum is Collector.Sum over metrics in the Prometheus text format.
+func Sum(text []byte, metric string, want ...string) float64 {
 	var total float64
 lines:
 	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {

@@ -25,7 +25,7 @@ a 1000
 		{"a", []string{`x="1"`, `y="3"`}, 40},
 		{"none", nil, 0},
 	} {
-		if got := sum(text, c.metric, c.want); got != c.sum {
+		if got := Sum(text, c.metric, c.want...); got != c.sum {
 			t.Errorf("%s%v: %v, want %v", c.metric, c.want, got, c.sum)
 		}
 	}

@@ -129,11 +129,16 @@ func MariaDB(dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(dir, "data")
-	if err := os.Mkdir(data, 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 		return nil, err
 	}
-	return Serve(port, "mariadbd", "--no-defaults", "--user=root", "--datadir", data, "--socket", filepath.Join(dir, "socket"),
+	return Serve(port, "mariadbd", MariaDBArgs(dir, port)...)
+}
+
+// MariaDBArgs are those of a MariaDB that lets everybody in, on loopback, with
+// its files in dir and its tables in dir/data.
+func MariaDBArgs(dir string, port int) []string {
+	return []string{"--no-defaults", "--user=root", "--datadir", filepath.Join(dir, "data"), "--socket", filepath.Join(dir, "socket"),
 		"--pid-file", filepath.Join(dir, "pid"), "--port", fmt.Sprint(port), "--bind-address=127.0.0.1", "--skip-grant-tables", "--skip-networking=0",
-		"--innodb-flush-log-at-trx-commit=0")
+		"--innodb-flush-log-at-trx-commit=0"}
 }

@@ -55,7 +55,7 @@ def serve(c):
             buf += more
         head, buf = buf.split(b"\r\n\r\n", 1)
         order = head.split(b" ", 2)[1].rsplit(b"/", 1)[1].decode()
-        look_up(names, "stock.demo.test")
+        look_up(names, "order" + order + ".demo.test")
         sql.query("SELECT table_name FROM information_schema.tables WHERE table_name = 'order " + order + "'")
         key = b"order:" + order.encode()
         cache.sendall(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$2\r\nok\r\n" % (len(key), key))
@@ -64,7 +64,7 @@ def serve(c):
         c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
 
-s = socket.create_server(("127.0.0.1", port), backlog=128)
+s = socket.create_server((sys.argv[5] if len(sys.argv) > 5 else "127.0.0.1", port), backlog=128)
 while True:
     c, _ = s.accept()
     threading.Thread(target=serve, args=(c,), daemon=True).start()

@@ -68,14 +68,10 @@ type Store interface {
 // single header, each late, is a loop.
 const MaxChain = 32
 
-// Resolve looks exchanges up and follows aliases to the end of their chains.
-// Each step is one round trip for the whole batch.
-func Resolve(ctx context.Context, s Store, lids []hop.Key) ([]Trace, int, error) {
-	keys := make([]Key, len(lids))
-	for i, l := range lids {
-		keys[i] = Exchange(l)
-	}
-	out := make([]Trace, len(lids))
+// Resolve looks keys up and follows aliases to the end of their chains. Each
+// step is one round trip for the whole batch.
+func Resolve(ctx context.Context, s Store, keys []Key) (out []Trace, steps int, err error) {
+	out = make([]Trace, len(keys))
 	if err := s.Get(ctx, keys, out); err != nil {
 		return out, 0, err
 	}
@@ -85,12 +81,11 @@ func Resolve(ctx context.Context, s Store, lids []hop.Key) ([]Trace, int, error)
 			open = append(open, i)
 		}
 	}
-	steps := 0
 	for len(open) > 0 && steps < MaxChain {
 		steps++
-		keys = keys[:0]
-		for _, i := range open {
-			keys = append(keys, Alias(out[i].ID))
+		keys := make([]Key, len(open))
+		for j, i := range open {
+			keys[j] = Alias(out[i].ID)
 		}
 		next := make([]Trace, len(open))
 		if err := s.Get(ctx, keys, next); err != nil {

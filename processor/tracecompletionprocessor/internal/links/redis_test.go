@@ -34,10 +34,10 @@ func TestRedis(t *testing.T) {
 	a, b := open(), open()
 	const n = 5000
 	var entries []Entry
-	lids := make([]hop.Key, n)
+	lids := make([]Key, n)
 	for i := range lids {
-		lids[i] = hop.Key(i + 1)
-		entries = append(entries, Entry{Exchange(lids[i]), Trace{id(byte(i%200 + 1)), true}})
+		lids[i] = Exchange(hop.Key(i + 1))
+		entries = append(entries, Entry{lids[i], Trace{id(byte(i%200 + 1)), true}})
 	}
 	a.Put(entries)
 	a.Put([]Entry{{Exchange(1), Trace{id(250), false}}})

@@ -164,7 +164,7 @@ func before(a, b *exchange) bool {
 
 // parentOf is the parent of the first hop of an exchange.
 func (t *Table) parentOf(n *Node, x *exchange, d *Decision) hop.Key {
-	if n.Point.OfServer() {
+	if !n.Point.OfClientHost() {
 		switch {
 		case x.upstream && x.lid != 0:
 			return hop.Wire(x.lid)
@@ -202,7 +202,11 @@ func (t *Table) parentOf(n *Node, x *exchange, d *Decision) hop.Key {
 		return c.Span
 	}
 	in := x.cause.ex
-	if s := t.serverSpan(in, x.cause); s != nil && s.Start <= n.Start+slackSameHost && n.End <= s.End+slackSameHost {
+	s := x.cause.served
+	if s == nil {
+		s = t.serverSpan(in, x.cause)
+	}
+	if s != nil && s.Start <= n.Start+slackSameHost && n.End <= s.End+slackSameHost {
 		return s.Span
 	}
 	return t.id(in, in.indexOf(x.cause))
@@ -308,7 +312,7 @@ func (t *Table) decideApp(n *Node) Decision {
 	own := t.carriers[pair{n.Trace, n.own()}]
 	if own != nil && len(own.exchanges) > 0 && own.exchanges[0].own {
 		key = pair{n.Trace, n.own()}
-	} else if n.Parent == 0 {
+	} else if n.parent() == 0 {
 		return t.decideRoot(n, d)
 	}
 	c := t.carriers[key]
@@ -358,6 +362,10 @@ func (t *Table) decideApp(n *Node) Decision {
 // ids. If exactly one inbound hop of its process and trace contains it, that is
 // who.
 func (t *Table) decideRoot(n *Node, d Decision) Decision {
+	if h := n.via; h != nil && h.group.find() == n.group.find() {
+		d.Parent, d.Rooted = t.id(h.ex, h.ex.indexOf(h)), true
+		return d
+	}
 	var best *Node
 	for _, h := range n.group.find().inbound {
 		if h.ex.carried == (pair{}) && sameProcess(h, n) && h.Start <= n.Start+slackSameHost && n.End <= h.End+slackSameHost {

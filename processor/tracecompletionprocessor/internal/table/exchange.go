@@ -17,9 +17,10 @@ type exchange struct {
 	// cause is the inbound process hop that led to it.
 	cause    *Node
 	evidence Evidence
-	// upstream: the link table knows its client side, on another host.
-	upstream bool
-	start    int64
+	// upstream: the link table knows its client side, on another host. resolved:
+	// and its trace, for good.
+	upstream, resolved bool
+	start              int64
 }
 
 // sameWithin is how far apart two hops of one exchange may start: xid is made
@@ -123,9 +124,13 @@ func compareHops(a, b *Node) int {
 	return 0
 }
 
-// firstHost is the host of the client's side; 0 if nobody saw that side.
+// owned reports whether the client's own host saw the exchange. Others, gateways
+// between the hosts too, ask the link table for it.
+func (x *exchange) owned() bool { return len(x.hops) > 0 && x.hops[0].Point.OfClientHost() }
+
+// firstHost is the client's host; 0 if nobody there saw the exchange.
 func (x *exchange) firstHost() uint32 {
-	if len(x.hops) > 0 && x.hops[0].Point.OfClient() {
+	if x.owned() {
 		return x.hops[0].Host
 	}
 	return 0

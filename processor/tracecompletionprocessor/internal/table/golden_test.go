@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "write what was found into the goldens")
 //	trace and its spans as a tree
 //
 // Keys: host proc service trace parent xid lid carried=TRACE/SPAN own caller as rid (both
-// messages) ridresp sys sysresp linked provisional system port.
+// messages) ridresp sys sysresp linked judged provisional system port remote.
 type golden struct {
 	nodes []*Node
 	names map[hop.Key]string
@@ -147,6 +147,10 @@ func parseGolden(t *testing.T, head string) *golden {
 				n.Provisional = true
 			case "system":
 				n.System = num(v)
+			case "judged":
+				n.Judged = true
+			case "remote":
+				n.Remote = num(v)
 			case "port":
 				p, _ := strconv.Atoi(v)
 				n.PeerPort = uint16(p)
@@ -369,6 +373,7 @@ func (g *golden) again(t *testing.T, want string) {
 		if d.Original != 0 {
 			m.Original = d.Original
 		}
+		m.Rooted = m.Rooted || d.Rooted
 		m.Linked = m.Linked || d.Evidence > ByPropagation
 		next = append(next, &m)
 	}

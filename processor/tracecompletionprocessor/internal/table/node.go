@@ -33,8 +33,9 @@ type Node struct {
 	Service uint32
 
 	// Original is the parent that an app span had before it was joined, if it
-	// was.
+	// was. Rooted: it was joined, and had none.
 	Original hop.Key
+	Rooted   bool
 
 	// XID and LID are the exchange keys of a hop.
 	XID, LID hop.Key
@@ -57,10 +58,17 @@ type Node struct {
 	// Linked: the receiver has given Parent as an exchange of the process.
 	Linked bool
 
+	// Judged: whoever made the span has looked for the exchange that caused this
+	// one, with more at hand than a span tells. Nothing is added to what it found.
+	Judged bool
+
 	// System and Peer tell a client app span from another one: hash of the
 	// database, RPC or HTTP system, hash of the peer. 0 unknown.
 	System   uint64
 	PeerPort uint16
+	// Remote is the address and port of the client, hashed, as a server process
+	// hop and a server app span have them. 0 unknown.
+	Remote uint64
 
 	// Index lets the owner find its span again.
 	Index int
@@ -68,8 +76,11 @@ type Node struct {
 	arrival int64
 	ex      *exchange
 	group   *group
-	done    bool // decided and sent on
-	dropped bool
+	// served is the server app span of what an inbound process hop brought, via
+	// that hop of that app span: known for spans that nobody sent ids to.
+	served, via *Node
+	done        bool // decided and sent on
+	dropped     bool
 }
 
 // App reports whether n was made by an APM agent or SDK.
@@ -77,7 +88,7 @@ func (n *Node) App() bool { return n.Point == hop.Unknown }
 
 // parent is what an app span itself named as its parent.
 func (n *Node) parent() hop.Key {
-	if n.Original != 0 {
+	if n.Original != 0 || n.Rooted {
 		return n.Original
 	}
 	return n.Parent

@@ -52,6 +52,7 @@ type Table struct {
 	waiting  map[hop.Key][]*Node // by the parent that is not there yet
 	request  map[procKey]*sides  // by X-Request-ID
 	syscall  map[procKey]*sides  // by syscall trace id
+	remote   map[uint64]*served  // by the client's address and port
 }
 
 // sides are the exchanges of one process that share an id.
@@ -82,7 +83,7 @@ func New(c Config) *Table {
 		byLID: map[hop.Key]*exchange{}, byXID: map[hop.Key]*exchange{},
 		traces: map[TraceID]*group{}, carriers: map[pair]*carrier{},
 		waiting: map[hop.Key][]*Node{},
-		request: map[procKey]*sides{}, syscall: map[procKey]*sides{},
+		request: map[procKey]*sides{}, syscall: map[procKey]*sides{}, remote: map[uint64]*served{},
 	}
 }
 
@@ -112,6 +113,9 @@ func (t *Table) addApp(n *Node) bool {
 	n.group = t.trace(n.Trace, true, n)
 	if p := n.parent(); n.Server && p != 0 {
 		t.servers[pair{n.Trace, p}] = n
+	}
+	if n.Server {
+		t.fileServed(n)
 	}
 	if n.Client {
 		g := n.group.find()
@@ -198,6 +202,7 @@ func (t *Table) link(n *Node) {
 		if g := n.group.find(); len(g.inbound) < maxClients {
 			g.inbound = append(g.inbound, n)
 		}
+		t.fileServed(n)
 	}
 	if n.Linked && n.Parent != 0 {
 		if p := t.hops[n.Parent]; p != nil {
@@ -206,7 +211,7 @@ func (t *Table) link(n *Node) {
 			t.waiting[n.Parent] = append(t.waiting[n.Parent], n)
 		}
 	}
-	if n.Process == 0 {
+	if n.Process == 0 || n.Judged {
 		return
 	}
 	t.share(t.request, n, n.RequestID)
@@ -243,7 +248,8 @@ func (t *Table) share(m map[procKey]*sides, n *Node, id uint64) {
 // their processes caused each other. It is done late, because a candidate that
 // is not there yet can make a link ambiguous.
 func (t *Table) Settle(n *Node) {
-	if n.ex == nil || !n.Point.Process() || n.Process == 0 {
+	t.serve(n)
+	if n.ex == nil || !n.Point.Process() || n.Process == 0 || n.Judged {
 		return
 	}
 	if n.Point == hop.ClientProcess {
@@ -331,34 +337,6 @@ func (t *Table) adopt(child, parent *Node) {
 	t.join(parent.group, child.group)
 }
 
-// Orphan reports whether n is the outermost hop here of an exchange whose
-// client side nobody here has seen, and that no header places.
-func (t *Table) Orphan(n *Node) bool {
-	return n.LID != 0 && n.ex != nil && n.Point.OfServer() && !n.ex.upstream && n.ex.carried == (pair{}) &&
-		n.ex.hops[0] == n
-}
-
-// Learn tells that the exchange of key lid belongs to trace id on the host of
-// its client, and that its client side exists there. ok: its trace had an id of
-// our making until now, was, which id takes the place of.
-func (t *Table) Learn(lid hop.Key, id TraceID, provisional bool) (was TraceID, ok bool) {
-	x := t.byLID[lid]
-	if x == nil || id == (TraceID{}) {
-		return was, false
-	}
-	x.upstream = true
-	g := x.group.find()
-	was, _ = t.groupTrace(g, x)
-	if provisional {
-		if g.app == (TraceID{}) {
-			g.own, g.learned = id, true
-		}
-	} else {
-		t.join(x.group, t.trace(id, true, nil))
-	}
-	return was, was != id && g.app == (TraceID{}) || was != id && !provisional
-}
-
 // Forget takes n out: nothing that comes later will find it.
 func (t *Table) Forget(n *Node) {
 	if n.App() {
@@ -368,12 +346,14 @@ func (t *Table) Forget(n *Node) {
 		if k := (pair{n.Trace, n.parent()}); t.servers[k] == n {
 			delete(t.servers, k)
 		}
+		t.unfileServed(n)
 		t.leave(n)
 		return
 	}
 	if t.hops[n.Span] == n {
 		delete(t.hops, n.Span)
 	}
+	t.unfileServed(n)
 	delete(t.waiting, n.Span)
 	delete(t.waiting, n.Parent)
 	for _, id := range [...]uint64{n.RequestID, n.ResponseID} {
