@@ -1,6 +1,11 @@
 package convert
 
 import (
+	"cmp"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/wire"
 )
 
@@ -22,6 +27,8 @@ const (
 	// events take some 60 MB.
 	DefaultMaxSpans  = 50000
 	DefaultMaxEvents = 200000
+	// DefaultMaxBytes is for messages made to be large: one may have 4 MiB.
+	DefaultMaxBytes = 256 << 20
 )
 
 // groupKey is one node of a transaction, as one agent reports it.
@@ -34,11 +41,14 @@ type groupKey struct {
 // group is what came of one span.
 type group struct {
 	key    groupKey
-	span   *wire.Span // nil: not yet
+	span   *wire.Span // nil: not yet, or gone
+	brief  brief
 	dup    []*wire.Span
 	chunks []*wire.Span
-	events int
-	since  int64 // when the first piece came, or the PSpan
+	// spans, events and bytes are what it holds.
+	spans, events int
+	bytes         int64
+	since         int64 // when the first piece came, or the PSpan
 	// forget: the group was emitted; owners says where late asynchronous work
 	// goes.
 	emitted bool
@@ -53,10 +63,21 @@ type Assembler struct {
 	// Queues in order of time: groups without PSpan, with it, and emitted. A
 	// group that went on is left in its old queue until its turn.
 	waiting, ready, whole, done queue
-	events                      int
-	maxSpans, maxEvents         int
+	// What waits: groups, PSpans, events, bytes of their messages.
+	open, spans, events int
+	bytes               int64
+	maxSpans, maxEvents int
+	maxBytes            int64
 	// Counters.
 	Overflow, Late, Orphans, Duplicates uint64
+}
+
+// weight is how many spans come of s.
+func weight(s *wire.Span) int {
+	if s.Chunk {
+		return len(s.Events)
+	}
+	return 1 + len(s.Events)
 }
 
 type queue struct {
@@ -85,20 +106,29 @@ func (q *queue) pop() {
 	q.head++
 }
 
-func newAssembler(maxSpans, maxEvents int, next func(*group)) *Assembler {
-	if maxSpans <= 0 {
-		maxSpans = DefaultMaxSpans
-	}
-	if maxEvents <= 0 {
-		maxEvents = DefaultMaxEvents
-	}
-	return &Assembler{next: next, all: map[groupKey]*group{}, maxSpans: maxSpans, maxEvents: maxEvents}
+func newAssembler(cfg Config, next func(*group)) *Assembler {
+	return &Assembler{next: next, all: map[groupKey]*group{}, maxSpans: cmp.Or(max(cfg.MaxSpans, 0), DefaultMaxSpans),
+		maxEvents: cmp.Or(max(cfg.MaxEvents, 0), DefaultMaxEvents), maxBytes: cmp.Or(max(cfg.MaxBytes, 0), DefaultMaxBytes)}
+}
+
+// hold counts s as held by g.
+func (as *Assembler) hold(g *group, s *wire.Span) {
+	n := weight(s) - len(s.Events)
+	g.spans, g.events, g.bytes = g.spans+n, g.events+len(s.Events), g.bytes+int64(s.Size)
+	as.spans, as.events, as.bytes = as.spans+n, as.events+len(s.Events), as.bytes+int64(s.Size)
+}
+
+// over: more waits than may.
+func (as *Assembler) over() bool {
+	return len(as.all) > as.maxSpans || as.events > as.maxEvents || as.bytes > as.maxBytes
 }
 
 // put takes a piece of a span of a.
 func (as *Assembler) put(a *Agent, s *wire.Span, now int64) {
 	id := s.ID
-	id.AgentID = id.Agent(a.AgentID)
+	if id.AgentID = id.Agent(a.AgentID); id.AgentID == a.AgentID {
+		id.AgentID = a.AgentID // the one that is kept anyway
+	}
 	k := groupKey{a, id, s.SpanID}
 	g := as.all[k]
 	if g != nil && g.emitted {
@@ -106,33 +136,36 @@ func (as *Assembler) put(a *Agent, s *wire.Span, now int64) {
 		return
 	}
 	if g == nil {
+		// What is remembered must not hold on to the message.
+		if s.ID.AgentID != "" && s.ID.AgentID != a.AgentID {
+			k.id.AgentID = strings.Clone(k.id.AgentID)
+		}
 		g = &group{key: k, since: now}
 		as.all[k] = g
+		as.open++
 		if s.Chunk {
 			as.waiting.push(g)
 		}
 	}
-	g.events += len(s.Events)
-	as.events += len(s.Events)
 	switch {
 	case s.Chunk:
 		g.chunks = append(g.chunks, s)
 	case g.span == nil:
-		g.span, g.since = s, now
+		g.span, g.brief, g.since = s, briefOf(s), now
 		as.ready.push(g)
 		as.whole.push(g)
-	case same(g.span, s):
-		as.Duplicates++ // sent again
-		g.events -= len(s.Events)
-		as.events -= len(s.Events)
+	case g.brief == briefOf(s):
+		as.Duplicates += uint64(weight(s)) // sent again
+		return
 	default:
 		// Consumers of one message, and calls tried again, share a spanId.
 		g.dup = append(g.dup, s)
 	}
+	as.hold(g, s)
 	if g.span != nil && now-g.since >= settleWait && g.complete() {
 		as.emit(g, now)
 	}
-	for len(as.all) > as.maxSpans || as.events > as.maxEvents {
+	for as.over() {
 		old := as.oldest()
 		if old == nil {
 			break
@@ -142,9 +175,16 @@ func (as *Assembler) put(a *Agent, s *wire.Span, now int64) {
 	}
 }
 
-// same reports whether b is a again, as a second sending has it.
-func same(a, b *wire.Span) bool {
-	return a.Start == b.Start && a.Elapsed == b.Elapsed && a.Parent == b.Parent && len(a.Events) == len(b.Events) && a.RPC == b.RPC
+// brief tells a PSpan from others of its id, also when it is gone.
+type brief struct {
+	start, parent, elapsed int64
+	events, service        int32
+	rpc                    uint64
+}
+
+func briefOf(s *wire.Span) brief {
+	return brief{start: s.Start, parent: s.Parent, elapsed: int64(s.Elapsed), events: int32(len(s.Events)), service: s.ServiceType,
+		rpc: xxhash.Sum64String(s.RPC)}
 }
 
 // late takes a piece of a span that was emitted.
@@ -153,12 +193,15 @@ func (as *Assembler) late(g *group, s *wire.Span) {
 	l := &group{key: g.key, owners: g.owners, span: nil, emitted: true}
 	if s.Chunk {
 		l.chunks = []*wire.Span{s}
-	} else if g.span != nil && same(g.span, s) {
+	} else if g.brief == briefOf(s) {
 		as.Late--
-		as.Duplicates++
+		as.Duplicates += uint64(weight(s))
 		return
 	} else {
 		l.span = s
+		if g.brief == (brief{}) {
+			g.brief = briefOf(s)
+		}
 	}
 	as.next(l)
 }
@@ -170,7 +213,7 @@ func (as *Assembler) oldest() *group {
 			q.pop()
 			if q == &as.done {
 				delete(as.all, g.key)
-				if len(as.all) <= as.maxSpans && as.events <= as.maxEvents {
+				if !as.over() {
 					return nil
 				}
 				continue
@@ -185,18 +228,14 @@ func (as *Assembler) oldest() *group {
 
 // emit gives g on and remembers where its late pieces go.
 func (as *Assembler) emit(g *group, now int64) {
-	as.events -= g.events
+	as.open--
+	as.spans, as.events, as.bytes = as.spans-g.spans, as.events-g.events, as.bytes-g.bytes
 	if g.span == nil {
 		as.Orphans++
 	}
 	as.next(g)
-	g.emitted, g.chunks, g.dup, g.events = true, nil, nil, 0
-	if g.span != nil { // enough of it to know it again
-		s := *g.span
-		s.Annotations, s.Exception, s.Attributes = nil, nil, nil
-		s.Events = make([]wire.Event, 0)
-		g.span = &s
-	}
+	g.emitted, g.chunks, g.dup, g.spans, g.events, g.bytes = true, nil, nil, 0, 0, 0
+	g.span = nil // its bytes go; brief stays
 	g.since = now
 	as.done.push(g)
 }

@@ -23,24 +23,34 @@ type Config struct {
 	Version string
 	// MaxBatch is how many spans are handed on at once. Zero: 4096.
 	MaxBatch int
-	// MaxSpans and MaxEvents bound what waits to be put together. Zero: the
-	// defaults.
+	// MaxSpans, MaxEvents and MaxBytes (of messages) bound what waits to be put
+	// together. Zero: the defaults.
 	MaxSpans, MaxEvents int
+	MaxBytes            int64
 }
 
 const defaultMaxBatch = 4096
 
-// Stats counts what was converted. Read it from the goroutine of the converter.
+// Stats counts what was converted, in spans as they come out: a PSpan is one, and
+// each of its events is. Taken is Spans + Events + BadVersion + Cut + Duplicates
+// + what waits. Read it from the goroutine of the converter.
 type Stats struct {
-	Spans, Events  uint64 // given on
-	Unreadable     uint64 // messages that could not be decoded
-	BadVersion     uint64 // spans of a version that nobody knows
-	Doubt          uint64 // spans whose parent is not certain
-	UnknownText    uint64 // references to texts that are not known
-	Points         uint64 // of metrics
-	Overflow, Late uint64
-	Orphans        uint64 // spans of which only chunks came
-	Duplicates     uint64
+	Taken         uint64 // read from messages
+	Spans, Events uint64 // given on
+	BadVersion    uint64 // of a version that nobody knows
+	Cut           uint64 // more events or annotations than a message may have
+	Duplicates    uint64 // sent again
+	WaitingSpans  int    // PSpans, and spans of which only chunks are here
+	Waiting       int    // PSpans and events
+	WaitingBytes  int64  // of their messages
+	Unreadable    uint64 // messages that could not be decoded
+	Doubt         uint64 // spans whose parent is not certain
+	UnknownText   uint64 // references to texts that are not known
+	Points        uint64 // of metrics
+	Overflow      uint64 // spans that could not wait any longer for want of room
+	Late          uint64 // pieces that came after their span had gone
+	Orphans       uint64 // spans of which only chunks came
+	Unasked       uint64 // messages of methods that are nothing to convert
 }
 
 // Converter takes messages of agents and gives spans. One goroutine owns it.
@@ -68,14 +78,16 @@ func New(cfg Config, store *Store, next func(td ptrace.Traces, spans int)) *Conv
 	}
 	c := &Converter{cfg: cfg, store: store, next: next, batch: ptrace.NewTraces(), scopes: map[*Agent]ptrace.SpanSlice{},
 		sql: map[string]*statement{}, paths: l7.DefaultPaths()}
-	c.asm = newAssembler(cfg.MaxSpans, cfg.MaxEvents, c.group)
+	c.asm = newAssembler(cfg, c.group)
 	return c
 }
 
 // Stats is the converter's counters.
 func (c *Converter) Stats() Stats {
 	s := c.stats
-	s.Overflow, s.Late, s.Orphans, s.Duplicates = c.asm.Overflow, c.asm.Late, c.asm.Orphans, c.asm.Duplicates
+	as := c.asm
+	s.Overflow, s.Late, s.Orphans, s.Duplicates = as.Overflow, as.Late, as.Orphans, as.Duplicates
+	s.WaitingSpans, s.Waiting, s.WaitingBytes = as.open, as.spans+as.events, as.bytes
 	return s
 }
 
@@ -86,8 +98,11 @@ func (c *Converter) Put(a *Agent, path string, body []byte, now int64) {
 	switch path {
 	case "/v1.Span/SendSpan", "/v1.Span/SendSpanBatch":
 		err = wire.DecodeSpans(body, strings.HasSuffix(path, "Batch"), func(s *wire.Span) {
+			n := uint64(weight(s))
+			c.stats.Taken += n + uint64(s.Cut)
+			c.stats.Cut += uint64(s.Cut)
 			if s.Version != 1 {
-				c.stats.BadVersion++ // upstream refuses them too
+				c.stats.BadVersion += n // upstream refuses them too
 				return
 			}
 			c.asm.put(a, s, now)
@@ -124,6 +139,8 @@ func (c *Converter) Put(a *Agent, path string, body []byte, now int64) {
 		if m, err = wire.DecodeException(body); err == nil {
 			c.store.AddException(a, &m)
 		}
+	default:
+		c.stats.Unasked++
 	}
 	if err != nil {
 		c.stats.Unreadable++

@@ -204,7 +204,7 @@ func BenchmarkConvert(b *testing.B) {
 		}
 		c.Put(a, "/v1.Span/SendSpan", msg, int64(n)*10000)
 		if n%1000 == 0 {
-			c.Tick(int64(n) * 1000)
+			c.Tick(int64(n) * 10000)
 		}
 	}
 	c.Flush(int64(n) * 10000)

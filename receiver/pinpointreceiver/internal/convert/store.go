@@ -3,6 +3,7 @@ package convert
 import (
 	"container/list"
 	"strconv"
+	"strings"
 
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/wire"
 )
@@ -16,6 +17,8 @@ const (
 	maxMeta = 16384
 	// maxText bounds one text: a statement.
 	maxText = 16 << 10
+	// maxInfo bounds one text of an agent's description.
+	maxInfo = 1024
 	// maxExceptions bounds exception data waiting for its span.
 	maxExceptions = 256
 )
@@ -108,6 +111,13 @@ func (s *Store) Agent(id *Identity) *Agent {
 
 // SetInfo learns what the agent says of its process.
 func (s *Store) SetInfo(a *Agent, i wire.AgentInfo) {
+	// Its texts are cut from a message that may be long.
+	for _, t := range []*string{&i.Hostname, &i.IP, &i.Ports, &i.AgentVersion, &i.VMVersion, &i.ServerInfo, &i.JVMVersion} {
+		*t = strings.Clone((*t)[:min(len(*t), maxInfo)])
+	}
+	if a.HasInfo && a.Info == i {
+		return // Java agents say it every day
+	}
 	a.Info, a.HasInfo = i, true
 	s.dirty(a)
 }

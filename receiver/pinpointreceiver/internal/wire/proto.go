@@ -32,6 +32,7 @@ type fields struct {
 	v   uint64 // of a varint or a fixed field
 	b   string // of a length-delimited one
 	bad bool
+	cut int // events and annotations left out
 }
 
 const (
@@ -157,5 +158,8 @@ func (f *fields) ints(dst []int32) []int32 {
 // inner goes through the message in the field in hand.
 func (f *fields) inner() fields { return fields{s: f.str()} }
 
-// merge takes over that an inner message was bad.
-func (f *fields) merge(in *fields) { f.bad = f.bad || in.bad }
+// merge takes over that an inner message was bad, and what it left out.
+func (f *fields) merge(in *fields) {
+	f.bad = f.bad || in.bad
+	f.cut += in.cut
+}

@@ -1,5 +1,10 @@
 package wire
 
+import (
+	"strings"
+	"unsafe"
+)
+
 // TransactionID names a trace: the agent that began it ("" for the sender), when
 // that started, and the number of the transaction there.
 type TransactionID struct {
@@ -44,6 +49,11 @@ type Span struct {
 	Async    bool
 	AsyncID  int32
 	AsyncSeq int32
+
+	// Size is the bytes of the message, which all texts are cut from.
+	Size int
+	// Cut is how many events and annotations were over the limits.
+	Cut int
 }
 
 // Event is PSpanEvent.
@@ -106,7 +116,9 @@ type Annotation struct {
 // DecodeSpans reads a PSpanMessage (batch false) or a PSpanMessageBatch and gives
 // each span to f.
 func DecodeSpans(msg []byte, batch bool, f func(*Span)) error {
-	in := fields{s: string(msg)}
+	// Each span has a copy of its own bytes, so that one that waits does not keep
+	// those of the others.
+	in := fields{s: unsafe.String(unsafe.SliceData(msg), len(msg))}
 	if !batch {
 		return in.spanMessage(f)
 	}
@@ -130,13 +142,14 @@ func (f *fields) spanMessage(give func(*Span)) error {
 	for f.next() {
 		switch f.num {
 		case 1, 2:
-			in := f.inner()
-			s = &Span{Chunk: f.num == 2}
+			in := fields{s: strings.Clone(f.str())}
+			s = &Span{Chunk: f.num == 2, Size: len(in.s)}
 			if s.Chunk {
 				in.chunk(s)
 			} else {
 				in.span(s)
 			}
+			s.Cut = in.cut
 			f.merge(&in)
 		}
 	}
@@ -312,6 +325,7 @@ func (f *fields) wrapped() (s string) {
 func (f *fields) event(dst []Event) []Event {
 	in := f.inner()
 	if len(dst) >= MaxEvents {
+		f.cut++
 		return dst
 	}
 	dst = append(dst, Event{})
@@ -370,6 +384,7 @@ func (f *fields) message(e *Event) {
 func (f *fields) annotation(dst []Annotation) []Annotation {
 	in := f.inner()
 	if len(dst) >= MaxAnnotations {
+		f.cut++
 		return dst
 	}
 	var a Annotation
