@@ -59,7 +59,9 @@ type group struct {
 // itself last.
 type Assembler struct {
 	next func(*group)
+	free func(*wire.Span) // takes back what is done with
 	all  map[groupKey]*group
+	slab []group
 	// Queues in order of time: groups without PSpan, with it, and emitted. A
 	// group that went on is left in its old queue until its turn.
 	waiting, ready, whole, done queue
@@ -106,8 +108,8 @@ func (q *queue) pop() {
 	q.head++
 }
 
-func newAssembler(cfg Config, next func(*group)) *Assembler {
-	return &Assembler{next: next, all: map[groupKey]*group{}, maxSpans: cmp.Or(max(cfg.MaxSpans, 0), DefaultMaxSpans),
+func newAssembler(cfg Config, next func(*group), free func(*wire.Span)) *Assembler {
+	return &Assembler{next: next, free: free, all: map[groupKey]*group{}, maxSpans: cmp.Or(max(cfg.MaxSpans, 0), DefaultMaxSpans),
 		maxEvents: cmp.Or(max(cfg.MaxEvents, 0), DefaultMaxEvents), maxBytes: cmp.Or(max(cfg.MaxBytes, 0), DefaultMaxBytes)}
 }
 
@@ -140,7 +142,8 @@ func (as *Assembler) put(a *Agent, s *wire.Span, now int64) {
 		if s.ID.AgentID != "" && s.ID.AgentID != a.AgentID {
 			k.id.AgentID = strings.Clone(k.id.AgentID)
 		}
-		g = &group{key: k, since: now}
+		g = as.group()
+		g.key, g.since = k, now
 		as.all[k] = g
 		as.open++
 		if s.Chunk {
@@ -156,6 +159,7 @@ func (as *Assembler) put(a *Agent, s *wire.Span, now int64) {
 		as.whole.push(g)
 	case g.brief == briefOf(s):
 		as.Duplicates += uint64(weight(s)) // sent again
+		as.free(s)
 		return
 	default:
 		// Consumers of one message, and calls tried again, share a spanId.
@@ -165,13 +169,7 @@ func (as *Assembler) put(a *Agent, s *wire.Span, now int64) {
 	if g.span != nil && now-g.since >= settleWait && g.complete() {
 		as.emit(g, now)
 	}
-	for as.over() {
-		old := as.oldest()
-		if old == nil {
-			break
-		}
-		as.Overflow++
-		as.emit(old, now)
+	for as.over() && as.shrink(now) {
 	}
 }
 
@@ -196,6 +194,7 @@ func (as *Assembler) late(g *group, s *wire.Span) {
 	} else if g.brief == briefOf(s) {
 		as.Late--
 		as.Duplicates += uint64(weight(s))
+		as.free(s)
 		return
 	} else {
 		l.span = s
@@ -204,26 +203,43 @@ func (as *Assembler) late(g *group, s *wire.Span) {
 		}
 	}
 	as.next(l)
+	as.free(s)
 }
 
-// oldest is a group to emit for want of room.
-func (as *Assembler) oldest() *group {
-	for _, q := range []*queue{&as.done, &as.waiting, &as.whole} {
+// group is an empty one. They are made a slab at a time: those of one time are
+// forgotten at one time too.
+func (as *Assembler) group() *group {
+	if len(as.slab) == 0 {
+		as.slab = make([]group, slabSize)
+	}
+	g := &as.slab[0]
+	as.slab = as.slab[1:]
+	return g
+}
+
+const slabSize = 32
+
+// shrink makes room: spans that went are forgotten first, as long as it is their
+// number that is too high. It reports whether there was anything to do.
+func (as *Assembler) shrink(now int64) bool {
+	if len(as.all) > as.maxSpans {
+		if g := as.done.front(); g != nil {
+			as.done.pop()
+			delete(as.all, g.key)
+			return true
+		}
+	}
+	for _, q := range []*queue{&as.waiting, &as.whole} {
 		for g := q.front(); g != nil; g = q.front() {
 			q.pop()
-			if q == &as.done {
-				delete(as.all, g.key)
-				if !as.over() {
-					return nil
-				}
-				continue
-			}
-			if !g.emitted {
-				return g
+			if !g.emitted && (q == &as.whole || g.span == nil) {
+				as.Overflow++
+				as.emit(g, now)
+				return true
 			}
 		}
 	}
-	return nil
+	return false
 }
 
 // emit gives g on and remembers where its late pieces go.
@@ -234,6 +250,15 @@ func (as *Assembler) emit(g *group, now int64) {
 		as.Orphans++
 	}
 	as.next(g)
+	if g.span != nil {
+		as.free(g.span)
+	}
+	for _, s := range g.chunks {
+		as.free(s)
+	}
+	for _, s := range g.dup {
+		as.free(s)
+	}
 	g.emitted, g.chunks, g.dup, g.spans, g.events, g.bytes = true, nil, nil, 0, 0, 0
 	g.span = nil // its bytes go; brief stays
 	g.since = now

@@ -57,6 +57,7 @@ type Stats struct {
 type Converter struct {
 	cfg    Config
 	store  *Store
+	dec    wire.Decoder
 	next   func(td ptrace.Traces, spans int)
 	asm    *Assembler
 	tree   tree
@@ -78,7 +79,7 @@ func New(cfg Config, store *Store, next func(td ptrace.Traces, spans int)) *Conv
 	}
 	c := &Converter{cfg: cfg, store: store, next: next, batch: ptrace.NewTraces(), scopes: map[*Agent]ptrace.SpanSlice{},
 		sql: map[string]*statement{}, paths: l7.DefaultPaths()}
-	c.asm = newAssembler(cfg, c.group)
+	c.asm = newAssembler(cfg, c.group, c.dec.Free)
 	return c
 }
 
@@ -97,12 +98,13 @@ func (c *Converter) Put(a *Agent, path string, body []byte, now int64) {
 	var err error
 	switch path {
 	case "/v1.Span/SendSpan", "/v1.Span/SendSpanBatch":
-		err = wire.DecodeSpans(body, strings.HasSuffix(path, "Batch"), func(s *wire.Span) {
+		err = c.dec.Spans(body, strings.HasSuffix(path, "Batch"), func(s *wire.Span) {
 			n := uint64(weight(s))
 			c.stats.Taken += n + uint64(s.Cut)
 			c.stats.Cut += uint64(s.Cut)
 			if s.Version != 1 {
 				c.stats.BadVersion += n // upstream refuses them too
+				c.dec.Free(s)
 				return
 			}
 			c.asm.put(a, s, now)
@@ -197,6 +199,7 @@ func (c *Converter) one(w *spanWriter, g *group, s *wire.Span, chunks []*wire.Sp
 		root = t.ids.rule('D', g.key.span, s.Start, salt)
 	}
 	t.salt = salt
+	w.txEach = s == nil
 	t.build(g, s, chunks, root)
 	if s != nil {
 		w.span(s, root, t)

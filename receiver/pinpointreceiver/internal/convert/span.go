@@ -18,6 +18,8 @@ type spanWriter struct {
 	out   ptrace.SpanSlice
 	trace pcommon.TraceID
 	tx    string
+	// txEach: every span says its transaction, for want of a PSpan that does.
+	txEach bool
 }
 
 // absent is what Java agents say of what they did not record.
@@ -44,8 +46,9 @@ func (w *spanWriter) span(s *wire.Span, id pcommon.SpanID, t *tree) {
 	o.SetStartTimestamp(pcommon.Timestamp(s.Start * ms))
 	o.SetEndTimestamp(pcommon.Timestamp((s.Start + int64(max(s.Elapsed, 0))) * ms))
 	m := o.Attributes()
-	m.EnsureCapacity(16 + len(s.Annotations))
+	m.EnsureCapacity(14 + 2*len(s.Annotations))
 	w.common(m, s.ServiceType)
+	m.PutStr("pinpoint.transaction_id", w.tx)
 	m.PutStr("pinpoint.span_id", strconv.FormatInt(s.SpanID, 10))
 	if s.Parent != -1 {
 		m.PutStr("pinpoint.parent_span_id", strconv.FormatInt(s.Parent, 10))
@@ -128,7 +131,7 @@ func (w *spanWriter) event(g *group, n *node) {
 	o.SetStartTimestamp(pcommon.Timestamp(n.start * ms))
 	o.SetEndTimestamp(pcommon.Timestamp((n.start + int64(max(e.EndElapsed, 0))) * ms))
 	m := o.Attributes()
-	m.EnsureCapacity(10 + len(e.Annotations))
+	m.EnsureCapacity(w.room(n))
 	w.common(m, e.ServiceType)
 	m.PutInt("pinpoint.sequence", int64(e.Sequence))
 	m.PutInt("pinpoint.depth", int64(n.depth))
@@ -165,6 +168,29 @@ func (w *spanWriter) event(g *group, n *node) {
 		o.Status().SetCode(ptrace.StatusCodeError)
 		m.PutStr(semconv.ErrorType, strconv.FormatInt(f.status, 10))
 	}
+}
+
+// room is how many attributes an event will have, about: room for too many costs
+// as much as growing.
+func (w *spanWriter) room(n *node) int {
+	e := n.e
+	size := 6 + 2*len(e.Annotations)
+	if w.txEach {
+		size++
+	}
+	if e.APIID != 0 {
+		size++
+	}
+	if n.isAsync {
+		size++
+	}
+	if e.EndPoint != "" || e.Destination != "" {
+		size += 4
+	}
+	if e.Exception != nil {
+		size += 4
+	}
+	return size
 }
 
 // call says what system an event calls, and returns its kind.
@@ -230,7 +256,9 @@ func rpcMethod(s string) string {
 // common is what every span of ours says.
 func (w *spanWriter) common(m pcommon.Map, typ int32) {
 	m.PutStr(semconv.SignalSource, semconv.SourcePinpoint)
-	m.PutStr("pinpoint.transaction_id", w.tx)
+	if w.txEach {
+		m.PutStr("pinpoint.transaction_id", w.tx)
+	}
 	m.PutInt("pinpoint.service_type.code", int64(typ))
 	put(m, "pinpoint.service_type.name", serviceTypes[typ].name)
 }

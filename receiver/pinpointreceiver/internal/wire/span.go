@@ -54,6 +54,9 @@ type Span struct {
 	Size int
 	// Cut is how many events and annotations were over the limits.
 	Cut int
+
+	// notes are the annotations of all events, which have pieces of it.
+	notes []Annotation
 }
 
 // Event is PSpanEvent.
@@ -113,21 +116,53 @@ type Annotation struct {
 	B    string
 }
 
-// DecodeSpans reads a PSpanMessage (batch false) or a PSpanMessageBatch and gives
-// each span to f.
-func DecodeSpans(msg []byte, batch bool, f func(*Span)) error {
+// Decoder reads span messages, and makes new spans of ones that are done with.
+// One goroutine owns it. The zero value is ready.
+type Decoder struct{ free []*Span }
+
+// Limits of what is kept to be used again.
+const (
+	keepSpans  = 1 << 15
+	keepEvents = 64
+)
+
+// Free gives s back: nobody has it, its events or their annotations any more.
+// Texts stay what they are.
+func (d *Decoder) Free(s *Span) {
+	if len(d.free) < keepSpans && cap(s.Events) <= keepEvents && cap(s.notes) <= keepEvents && cap(s.Annotations) <= keepEvents {
+		d.free = append(d.free, s)
+	}
+}
+
+func (d *Decoder) span() *Span {
+	n := len(d.free)
+	if n == 0 {
+		return &Span{}
+	}
+	s := d.free[n-1]
+	d.free = d.free[:n-1]
+	clear(s.Events) // they hold on to texts
+	clear(s.notes)
+	clear(s.Annotations)
+	*s = Span{Events: s.Events[:0], notes: s.notes[:0], Annotations: s.Annotations[:0]}
+	return s
+}
+
+// Spans reads a PSpanMessage (batch false) or a PSpanMessageBatch and gives each
+// span to f, which may keep it.
+func (d *Decoder) Spans(msg []byte, batch bool, f func(*Span)) error {
 	// Each span has a copy of its own bytes, so that one that waits does not keep
 	// those of the others.
 	in := fields{s: unsafe.String(unsafe.SliceData(msg), len(msg))}
 	if !batch {
-		return in.spanMessage(f)
+		return d.spanMessage(&in, f)
 	}
 	for in.next() {
 		if in.num != 1 {
 			continue
 		}
 		m := in.inner()
-		if err := m.spanMessage(f); err != nil {
+		if err := d.spanMessage(&m, f); err != nil {
 			return err
 		}
 	}
@@ -137,13 +172,19 @@ func DecodeSpans(msg []byte, batch bool, f func(*Span)) error {
 	return nil
 }
 
-func (f *fields) spanMessage(give func(*Span)) error {
+// DecodeSpans is Spans of a decoder that is used once.
+func DecodeSpans(msg []byte, batch bool, f func(*Span)) error {
+	return new(Decoder).Spans(msg, batch, f)
+}
+
+func (d *Decoder) spanMessage(f *fields, give func(*Span)) error {
 	var s *Span
 	for f.next() {
 		switch f.num {
 		case 1, 2:
 			in := fields{s: strings.Clone(f.str())}
-			s = &Span{Chunk: f.num == 2, Size: len(in.s)}
+			s = d.span()
+			s.Chunk, s.Size = f.num == 2, len(in.s)
 			if s.Chunk {
 				in.chunk(s)
 			} else {
@@ -163,7 +204,7 @@ func (f *fields) spanMessage(give func(*Span)) error {
 }
 
 func (f *fields) span(s *Span) {
-	s.Events = make([]Event, 0, f.count(13))
+	f.room(s, 13)
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -193,7 +234,7 @@ func (f *fields) span(s *Span) {
 		case 12:
 			s.Err = f.sint32()
 		case 13:
-			s.Events = f.event(s.Events)
+			f.event(s)
 		case 14:
 			s.Exception = f.exception()
 		case 15:
@@ -207,7 +248,7 @@ func (f *fields) span(s *Span) {
 }
 
 func (f *fields) chunk(s *Span) {
-	s.Events = make([]Event, 0, f.count(5))
+	f.room(s, 5)
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -219,7 +260,7 @@ func (f *fields) chunk(s *Span) {
 		case 4:
 			s.EndPoint = f.str()
 		case 5:
-			s.Events = f.event(s.Events)
+			f.event(s)
 		case 6:
 			s.AppType = f.int32()
 		case 7:
@@ -240,15 +281,17 @@ func (f *fields) chunk(s *Span) {
 	}
 }
 
-// count is how often the field num occurs, within MaxEvents.
-func (f *fields) count(num uint32) int {
+// room makes room for the events, which are the field num.
+func (f *fields) room(s *Span, num uint32) {
 	n := 0
 	for c := *f; c.next() && n < MaxEvents; {
 		if c.num == num {
 			n++
 		}
 	}
-	return n
+	if cap(s.Events) < n {
+		s.Events = make([]Event, 0, n)
+	}
 }
 
 func (f *fields) transaction() (t TransactionID) {
@@ -322,14 +365,15 @@ func (f *fields) wrapped() (s string) {
 	return s
 }
 
-func (f *fields) event(dst []Event) []Event {
+func (f *fields) event(s *Span) {
 	in := f.inner()
-	if len(dst) >= MaxEvents {
+	if len(s.Events) >= MaxEvents {
 		f.cut++
-		return dst
+		return
 	}
-	dst = append(dst, Event{})
-	e := &dst[len(dst)-1]
+	s.Events = append(s.Events, Event{})
+	e := &s.Events[len(s.Events)-1]
+	notes := s.notes[len(s.notes):]
 	for in.next() {
 		switch in.num {
 		case 1:
@@ -343,7 +387,7 @@ func (f *fields) event(dst []Event) []Event {
 		case 5:
 			e.ServiceType = in.sint32()
 		case 6:
-			e.Annotations = in.annotation(e.Annotations)
+			notes = in.annotation(notes)
 		case 10:
 			e.APIID = in.sint32()
 		case 11:
@@ -364,8 +408,16 @@ func (f *fields) event(dst []Event) []Event {
 			e.Attributes = append(e.Attributes, in.str())
 		}
 	}
+	if len(notes) > 0 {
+		// Beyond the room of s.notes they have an array of their own.
+		e.Annotations = notes[:len(notes):len(notes)]
+		if n := len(s.notes); cap(s.notes)-n >= len(notes) {
+			s.notes = s.notes[:n+len(notes)]
+		} else {
+			s.notes = append(s.notes, notes...)
+		}
+	}
 	f.merge(&in)
-	return dst
 }
 
 func (f *fields) message(e *Event) {
