@@ -53,6 +53,8 @@ const (
 	PropagationParentSpanID = "hopscope.propagation.parent_span_id"
 	PropagationFormat       = "hopscope.propagation.format"
 
+	PinpointAgentSource = "hopscope.pinpoint.agent_source"
+
 	LinkEvidence   = "hopscope.link.evidence"
 	LinkConfidence = "hopscope.link.confidence"
 

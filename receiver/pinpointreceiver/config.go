@@ -18,6 +18,8 @@ import (
 type Config struct {
 	Sniff SniffConfig `mapstructure:"sniff"`
 	GRPC  GRPCConfig  `mapstructure:"grpc"`
+	// Forward is a real collector of Pinpoint that gets what is sent to us, too.
+	Forward ForwardConfig `mapstructure:"forward"`
 	// Storage is the extension that keeps what agents say once in their life;
 	// none: it is lost with us.
 	Storage *component.ID `mapstructure:"storage"`
@@ -26,6 +28,8 @@ type Config struct {
 	// MaxSpans and MaxEvents bound what waits to be put together.
 	MaxSpans  int `mapstructure:"max_spans"`
 	MaxEvents int `mapstructure:"max_events"`
+	// MaxBytes bounds the messages of these.
+	MaxBytes int64 `mapstructure:"max_bytes"`
 }
 
 // SniffConfig is what is read from the wire.
@@ -38,6 +42,10 @@ type SniffConfig struct {
 	Ports []uint16 `mapstructure:"ports"`
 	// RingSize is the memory for packets on their way, in bytes.
 	RingSize int `mapstructure:"ring_size"`
+	// Processes: agents of this host that do not name themselves on connections
+	// older than us are looked for by their process. Needs to see those of others
+	// in /proc.
+	Processes bool `mapstructure:"processes"`
 	// NetNS are the paths of network namespaces; none: the collector's own.
 	NetNS []string `mapstructure:"netns"`
 }
@@ -48,6 +56,16 @@ type GRPCConfig struct {
 	Agent configoptional.Optional[configgrpc.ServerConfig] `mapstructure:"agent"`
 	Stat  configoptional.Optional[configgrpc.ServerConfig] `mapstructure:"stat"`
 	Span  configoptional.Optional[configgrpc.ServerConfig] `mapstructure:"span"`
+}
+
+// ForwardConfig is where messages go on to. What has no endpoint is not
+// forwarded.
+type ForwardConfig struct {
+	Agent configoptional.Optional[configgrpc.ClientConfig] `mapstructure:"agent"`
+	Stat  configoptional.Optional[configgrpc.ClientConfig] `mapstructure:"stat"`
+	Span  configoptional.Optional[configgrpc.ClientConfig] `mapstructure:"span"`
+	// QueueBytes bounds the messages that wait for the other collector.
+	QueueBytes int `mapstructure:"queue_bytes"`
 }
 
 // Ports of Pinpoint's collector: agents and metadata, statistics, spans.
@@ -71,12 +89,15 @@ func defaultConfig() *Config {
 		c.Keepalive = configoptional.Some(k)
 		return configoptional.Default(c)
 	}
+	client := configoptional.Default(configgrpc.NewDefaultClientConfig())
 	return &Config{
-		Sniff:     SniffConfig{Ports: []uint16{portAgent, portStat, portSpan}, RingSize: 32 << 20},
+		Sniff:     SniffConfig{Ports: []uint16{portAgent, portStat, portSpan}, RingSize: 32 << 20, Processes: true},
+		Forward:   ForwardConfig{Agent: client, Stat: client, Span: client, QueueBytes: 64 << 20},
 		GRPC:      GRPCConfig{Agent: server(portAgent), Stat: server(portStat), Span: server(portSpan)},
 		MaxAgents: convert.DefaultMaxAgents,
 		MaxSpans:  convert.DefaultMaxSpans,
 		MaxEvents: convert.DefaultMaxEvents,
+		MaxBytes:  convert.DefaultMaxBytes,
 	}
 }
 
@@ -91,7 +112,16 @@ func (c *Config) Validate() error {
 	if c.Sniff.on() && len(c.Sniff.Ports) == 0 {
 		errs = append(errs, errors.New("sniff::ports: at least one is needed"))
 	}
-	for key, v := range map[string]int{"max_agents": c.MaxAgents, "max_spans": c.MaxSpans, "max_events": c.MaxEvents} {
+	if c.Forward.on() && len(c.GRPC.servers()) == 0 {
+		errs = append(errs, errors.New("forward: what is sniffed reaches its collector anyway, only what is sent here is forwarded: set grpc::agent, or take forward out"))
+	}
+	for i, f := range c.Forward.clients() {
+		if f != nil && f.Endpoint == "" {
+			errs = append(errs, fmt.Errorf("forward::%s::endpoint is missing: host:port of the other collector", service(i)))
+		}
+	}
+	for key, v := range map[string]int64{"max_agents": int64(c.MaxAgents), "max_spans": int64(c.MaxSpans), "max_events": int64(c.MaxEvents), "max_bytes": c.MaxBytes,
+		"forward::queue_bytes": int64(c.Forward.QueueBytes)} {
 		if v <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %d is not positive", key, v))
 		}
@@ -100,6 +130,17 @@ func (c *Config) Validate() error {
 }
 
 func (c *SniffConfig) on() bool { return len(c.Interfaces)+len(c.Files) > 0 }
+
+func (c *ForwardConfig) clients() (out [services]*configgrpc.ClientConfig) {
+	for i, s := range []*configoptional.Optional[configgrpc.ClientConfig]{&c.Agent, &c.Stat, &c.Span} {
+		if s.HasValue() {
+			out[i] = s.Get()
+		}
+	}
+	return out
+}
+
+func (c *ForwardConfig) on() bool { return c.clients() != [services]*configgrpc.ClientConfig{} }
 
 func (c *GRPCConfig) servers() (out []*configgrpc.ServerConfig) {
 	for _, s := range []*configoptional.Optional[configgrpc.ServerConfig]{&c.Agent, &c.Stat, &c.Span} {

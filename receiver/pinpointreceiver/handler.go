@@ -23,69 +23,73 @@ var (
 	success = []byte("\x08\x01\x12\x02OK") // PResult{success: true, message: "OK"}
 )
 
+// server answers agents.
+type server struct {
+	core    *core
+	forward *forwarder // may be nil
+}
+
 // serve answers every method of Pinpoint's collector. Agents depend on details:
 // a result that is no success stops a Go agent from registering, a ping that is
 // not echoed makes it reconnect, a command stream that ends makes all of them
 // come back.
-func (c *core) serve(_ any, s grpc.ServerStream) error {
+func (v *server) serve(_ any, s grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(s)
+	if _, ours := kinds[method]; !ours {
+		if v.forward != nil && v.forward.to[serviceOf(method)] != nil {
+			return v.forward.proxy(s, method)
+		}
+		return status.Errorf(codes.Unimplemented, "%s is not a method of Pinpoint's collector", method)
+	}
 	id, err := identity(s)
 	if err != nil {
 		return err
 	}
-	switch method {
-	case "/v1.Agent/RequestAgentInfo", "/v1.Metadata/RequestApiMetaData", "/v1.Metadata/RequestSqlMetaData",
-		"/v1.Metadata/RequestSqlUidMetaData", "/v1.Metadata/RequestStringMetaData", "/v1.Metadata/RequestExceptionMetaData":
-		return c.unary(s, id, method, success)
-	case "/v1.Span/SendSpanBatch":
-		return c.unary(s, id, method, empty)
-	case "/v1.Span/SendSpan", "/v1.Stat/SendAgentStat":
-		err := c.each(s, func(b []byte) error {
-			c.put(id, method, b, time.Now().UnixNano())
-			return nil
-		})
-		if err != nil {
+	// Commands of the other collector reach the agent; we have none.
+	var down func([]byte) error
+	if method == handleCommand || method == handleCommandV2 {
+		down = func(b []byte) error { return s.SendMsg(&b) }
+	}
+	unary := answers[method] != nil
+	r := v.forward.relay(s, method, unary, down)
+	defer r.end()
+	take := func(b []byte) {
+		v.core.put(sent, id, method, b, time.Now().UnixNano())
+		r.put(b)
+	}
+	if unary {
+		var b []byte
+		if err := s.RecvMsg(&b); err != nil {
 			return err
 		}
-		return s.SendMsg(&empty)
-	case "/v1.Agent/PingSession":
-		return c.each(s, func([]byte) error { return s.SendMsg(&empty) })
-	case "/v1.ProfilerCommandService/HandleCommand", "/v1.ProfilerCommandService/HandleCommandV2":
-		// Held open and silent: we have no commands.
-		return c.each(s, func([]byte) error { return nil })
-	case "/v1.ProfilerCommandService/CommandEcho", "/v1.ProfilerCommandService/CommandActiveThreadDump",
-		"/v1.ProfilerCommandService/CommandActiveThreadLightDump", "/v1.ProfilerCommandService/CommandStreamActiveThreadCount":
-		if err := c.each(s, func([]byte) error { return nil }); err != nil {
-			return err
-		}
-		return s.SendMsg(&empty)
+		take(b)
+		answer := answers[method]
+		return s.SendMsg(&answer)
 	}
-	return status.Errorf(codes.Unimplemented, "%s is not a method of Pinpoint's collector", method)
-}
-
-func (c *core) unary(s grpc.ServerStream, id *convert.Identity, method string, answer []byte) error {
-	var b []byte
-	if err := s.RecvMsg(&b); err != nil {
-		return err
-	}
-	c.put(id, method, b, time.Now().UnixNano())
-	return s.SendMsg(&answer)
-}
-
-// each gives the messages of the agent to f until it has no more.
-func (c *core) each(s grpc.ServerStream, f func([]byte) error) error {
 	for {
 		var b []byte
 		switch err := s.RecvMsg(&b); {
 		case errors.Is(err, io.EOF):
-			return nil
+			if method == pingSession || down != nil {
+				return nil // all is said
+			}
+			return s.SendMsg(&empty)
 		case err != nil:
 			return err
 		}
-		if err := f(b); err != nil {
-			return err
+		take(b)
+		if method == pingSession {
+			if err := s.SendMsg(&empty); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// answers are those of unary calls.
+var answers = map[string][]byte{
+	agentInfo: success, apiMeta: success, sqlMeta: success, sqlUIDMeta: success, stringMeta: success, exceptionMeta: success,
+	sendSpanBatch: empty, commandEcho: empty, commandDump: empty, commandLightDump: empty,
 }
 
 // identity is what the headers say of the agent. The API key is never read.

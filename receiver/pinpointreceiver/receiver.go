@@ -29,6 +29,8 @@ type pinpointReceiver struct {
 
 	sniffer *sniffer
 	memory  *memory
+	forward *forwarder
+	tel     *telemetry
 	servers []*grpc.Server
 	addrs   []net.Addr
 	cancel  context.CancelFunc
@@ -72,6 +74,11 @@ func (r *pinpointReceiver) open(ctx context.Context, host component.Host) error 
 	if r.memory != nil {
 		r.sources.Go(func() { r.memory.run(run) })
 	}
+	if r.cfg.Forward.on() {
+		if r.forward, err = newForwarder(ctx, &r.cfg.Forward, host, r.set.TelemetrySettings); err != nil {
+			return errors.Join(err, r.Shutdown(ctx))
+		}
+	}
 	if err := r.listen(ctx, host); err != nil {
 		return errors.Join(err, r.Shutdown(ctx))
 	}
@@ -85,6 +92,9 @@ func (r *pinpointReceiver) open(ctx context.Context, host component.Host) error 
 			r.set.Logger.Error("sniffing ended", zap.Error(err))
 			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(err))
 		})
+	}
+	if r.tel, err = newTelemetry(r.set.TelemetrySettings, r); err != nil {
+		return errors.Join(err, r.Shutdown(ctx))
 	}
 	if len(r.servers) > 0 {
 		r.sources.Go(func() {
@@ -105,10 +115,11 @@ func (r *pinpointReceiver) open(ctx context.Context, host component.Host) error 
 
 // listen opens the endpoints for agents.
 func (r *pinpointReceiver) listen(ctx context.Context, host component.Host) error {
+	answer := &server{core: r.core, forward: r.forward}
 	for _, cfg := range r.cfg.GRPC.servers() {
 		srv, err := cfg.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings,
 			configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(raw{})),
-			configgrpc.WithGrpcServerOption(grpc.UnknownServiceHandler(r.core.serve)),
+			configgrpc.WithGrpcServerOption(grpc.UnknownServiceHandler(answer.serve)),
 			configgrpc.WithGrpcServerOption(grpc.InitialWindowSize(initialWindow)),
 			configgrpc.WithGrpcServerOption(grpc.InitialConnWindowSize(initialWindow)))
 		if err != nil {
@@ -135,13 +146,20 @@ func (r *pinpointReceiver) consume() {
 	for b := range r.core.out {
 		switch {
 		case b.spans == 0:
+			n := uint64(b.md.DataPointCount())
 			if err := r.meas.ConsumeMetrics(ctx, b.md); err != nil {
+				r.core.pointsRefused.Add(n)
 				r.set.Logger.Error("the next consumer refused metrics", zap.Error(err))
+				continue
 			}
+			r.core.pointsOut.Add(n)
 		case r.next != nil:
 			if err := r.next.ConsumeTraces(ctx, b.td); err != nil {
+				r.core.refused.Add(uint64(b.spans))
 				r.set.Logger.Error("the next consumer refused spans", zap.Int("spans", b.spans), zap.Error(err))
+				continue
 			}
+			r.core.emitted.Add(uint64(b.spans))
 		}
 	}
 }
@@ -168,11 +186,13 @@ func (r *pinpointReceiver) Shutdown(ctx context.Context) (err error) {
 				<-done
 			}
 		}
+		err = r.forward.close()
 		r.cancel()
 		r.sources.Wait()
 		r.core.close(time.Now().UnixNano())
 		r.sink.Wait()
-		err = r.memory.close(ctx)
+		err = errors.Join(err, r.memory.close(ctx))
+		r.tel.shutdown()
 	})
 	return err
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -15,19 +17,25 @@ import (
 	"github.com/hopscope/hopscope/internal/stream"
 	"github.com/hopscope/hopscope/internal/tap"
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/calls"
+	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/owner"
 )
 
 // sniffer reads agents' connections with another collector.
 type sniffer struct {
-	cfg    *SniffConfig
-	core   *core
-	log    *zap.Logger
-	source *tap.Source
-	late   late
-	reader *calls.Sniffer
-	asm    *stream.Assembler
-	now    int64
-	ticked int64
+	cfg     *SniffConfig
+	core    *core
+	log     *zap.Logger
+	source  *tap.Source
+	late    late
+	reader  *calls.Sniffer
+	asm     *stream.Assembler
+	decoder packet.Decoder
+	now     int64
+	ticked  int64
+	told    int64 // when people were told of unnamed connections
+	// before are the assemblers that are done with.
+	mu     sync.Mutex
+	before []*stream.Assembler
 	// read is closed when all files are read.
 	read chan struct{}
 }
@@ -35,6 +43,11 @@ type sniffer struct {
 func newSniffer(cfg *SniffConfig, c *core, log *zap.Logger) (*sniffer, error) {
 	s := &sniffer{cfg: cfg, core: c, log: log, read: make(chan struct{})}
 	s.late.core = c
+	if cfg.Processes {
+		s.late.find = func(local, remote netip.AddrPort) (owner.Agent, error) { return owner.Find("/proc", local, remote) }
+	}
+	s.reader = calls.New(cfg.Ports, s.late.put)
+	s.reader.Closed = s.late.closed
 	s.reset()
 	if len(cfg.Interfaces) == 0 {
 		return s, nil
@@ -49,7 +62,11 @@ func newSniffer(cfg *SniffConfig, c *core, log *zap.Logger) (*sniffer, error) {
 
 // reset starts with no connections.
 func (s *sniffer) reset() {
-	s.reader = calls.New(s.cfg.Ports, s.late.put)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asm != nil {
+		s.before = append(s.before, s.asm)
+	}
 	s.asm = stream.NewAssembler(stream.AssemblerConfig{HoleWait: calls.HoleWait, HoleSegments: calls.HoleSegments}, s.reader.Put)
 }
 
@@ -93,7 +110,6 @@ func (s *sniffer) file(ctx context.Context, path string) error {
 		return fmt.Errorf("sniff::files: %w", err)
 	}
 	defer f.Close()
-	var d packet.Decoder
 	for fr := (packet.Frame{}); ctx.Err() == nil; {
 		switch err := f.Next(&fr); {
 		case errors.Is(err, io.EOF):
@@ -106,21 +122,20 @@ func (s *sniffer) file(ctx context.Context, path string) error {
 			s.core.flush(s.now)
 			return fmt.Errorf("read %s: %w", path, err)
 		}
-		s.frame(&d, &fr)
+		s.frame(&fr)
 	}
 	return nil
 }
 
 // live reads interfaces. One goroutine reads one ring: the source has one.
 func (s *sniffer) live(ctx context.Context) error {
-	var d packet.Decoder
-	err := s.source.Run(ctx, 0, func(fr *packet.Frame) { s.frame(&d, fr) }, s.tick)
+	err := s.source.Run(ctx, 0, s.frame, s.tick)
 	return errors.Join(err, s.source.Close())
 }
 
-func (s *sniffer) frame(d *packet.Decoder, fr *packet.Frame) {
+func (s *sniffer) frame(fr *packet.Frame) {
 	var seg packet.Segment
-	if d.Decode(fr, &seg) == packet.OK {
+	if s.decoder.Decode(fr, &seg) == packet.OK {
 		s.asm.Put(&seg)
 	}
 	s.tick(fr.Time)
@@ -135,6 +150,24 @@ func (s *sniffer) tick(now int64) {
 	s.ticked = s.now
 	s.asm.Tick(s.now)
 	s.core.tick(s.now)
+	if n := s.late.unnamed.Load(); n > 0 && s.now-s.told >= tellEvery {
+		s.told = s.now
+		s.log.Warn("agents' connections are older than this receiver and do not say whose they are: restart the collector that they report to, or wait until they connect again",
+			zap.Int64("connections", n))
+	}
+}
+
+// tellEvery is how often people are told what cannot be known.
+const tellEvery = int64(5 * time.Minute)
+
+// stream adds up a counter of the assemblers.
+func (s *sniffer) stream(of func(*stream.AssemblerStats) uint64) (n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range append(s.before, s.asm) {
+		n += of(a.Stats())
+	}
+	return n
 }
 
 // stats are counters for people.
@@ -143,6 +176,7 @@ func (s *sniffer) stats() map[string]uint64 {
 	return map[string]uint64{
 		"connections": st.Conns.Load(), "late_connections": st.Late.Load(), "calls": st.Calls.Load(), "messages": st.Messages.Load(),
 		"messages_lost": st.Lost.Load(), "blind_calls": st.Blind.Load(), "partial_calls": st.Partial.Load(),
-		"path_guessed": s.late.Guessed, "agent_learned": s.late.Learned, "unidentified": s.late.Unidentified, "unknown_path": s.late.UnknownPath,
+		"path_guessed": s.late.byShape.Load() + s.late.byPort.Load(), "agent_learned": s.late.byConn.Load() + s.late.byPeer.Load() + s.late.byProcess.Load() + s.late.byRoot.Load(),
+		"unidentified": s.late.Unidentified.Load(), "unknown_path": s.late.UnknownPath.Load(),
 	}
 }

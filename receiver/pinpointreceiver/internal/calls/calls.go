@@ -86,9 +86,11 @@ type Stats struct {
 type Sniffer struct {
 	ports map[uint16]bool
 	next  func(*Message)
-	stats Stats
-	msg   Message
-	gz    inflater
+	// Closed is told of connections that are over. May be nil.
+	Closed func(*stream.Conn)
+	stats  Stats
+	msg    Message
+	gz     inflater
 }
 
 // New reads connections to the given server ports and gives messages to next.
@@ -138,6 +140,9 @@ func (s *Sniffer) Put(c *stream.Chunk) {
 	}
 	if c.Close {
 		c.Conn.Session = nil
+		if s.Closed != nil {
+			s.Closed(c.Conn)
+		}
 		return
 	}
 	k.put(c)

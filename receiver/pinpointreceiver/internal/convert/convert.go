@@ -199,7 +199,6 @@ func (c *Converter) one(w *spanWriter, g *group, s *wire.Span, chunks []*wire.Sp
 		root = t.ids.rule('D', g.key.span, s.Start, salt)
 	}
 	t.salt = salt
-	w.txEach = s == nil
 	t.build(g, s, chunks, root)
 	if s != nil {
 		w.span(s, root, t)
@@ -246,7 +245,10 @@ func (a *Agent) resource(m pcommon.Map) {
 	put("pinpoint.applicationName", a.Application)
 	put("pinpoint.agentId", a.AgentID)
 	put("pinpoint.agentName", a.AgentName)
-	m.PutInt("pinpoint.agentStartTime", a.Start)
+	if a.Start != 0 {
+		m.PutInt("pinpoint.agentStartTime", a.Start)
+	}
+	put(semconv.PinpointAgentSource, a.Source)
 	typ := a.ServiceType
 	if typ <= 0 {
 		typ = a.Info.ServiceType

@@ -18,8 +18,6 @@ type spanWriter struct {
 	out   ptrace.SpanSlice
 	trace pcommon.TraceID
 	tx    string
-	// txEach: every span says its transaction, for want of a PSpan that does.
-	txEach bool
 }
 
 // absent is what Java agents say of what they did not record.
@@ -133,6 +131,9 @@ func (w *spanWriter) event(g *group, n *node) {
 	m := o.Attributes()
 	m.EnsureCapacity(w.room(n))
 	w.common(m, e.ServiceType)
+	if n.depth == 1 { // the topmost here: its PSpan may be lost
+		m.PutStr("pinpoint.transaction_id", w.tx)
+	}
 	m.PutInt("pinpoint.sequence", int64(e.Sequence))
 	m.PutInt("pinpoint.depth", int64(n.depth))
 	if n.isAsync {
@@ -163,7 +164,7 @@ func (w *spanWriter) event(g *group, n *node) {
 	}
 	o.SetName(f.name)
 	if e.Exception != nil {
-		w.failed(o, e.Exception, w.a.takeException(exceptionKey{w.tx, g.key.span, f.chain}), f.status)
+		w.failed(o, e.Exception, w.c.store.takeException(w.a, exceptionKey{w.tx, g.key.span, f.chain}), f.status)
 	} else if f.status >= 400 {
 		o.Status().SetCode(ptrace.StatusCodeError)
 		m.PutStr(semconv.ErrorType, strconv.FormatInt(f.status, 10))
@@ -175,7 +176,7 @@ func (w *spanWriter) event(g *group, n *node) {
 func (w *spanWriter) room(n *node) int {
 	e := n.e
 	size := 6 + 2*len(e.Annotations)
-	if w.txEach {
+	if n.depth == 1 {
 		size++
 	}
 	if e.APIID != 0 {
@@ -256,9 +257,6 @@ func rpcMethod(s string) string {
 // common is what every span of ours says.
 func (w *spanWriter) common(m pcommon.Map, typ int32) {
 	m.PutStr(semconv.SignalSource, semconv.SourcePinpoint)
-	if w.txEach {
-		m.PutStr("pinpoint.transaction_id", w.tx)
-	}
 	m.PutInt("pinpoint.service_type.code", int64(typ))
 	put(m, "pinpoint.service_type.name", serviceTypes[typ].name)
 }

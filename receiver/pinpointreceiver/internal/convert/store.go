@@ -30,7 +30,16 @@ type Identity struct {
 	ServiceType                              int32 // -1: not said
 	// Protocol is protocol.version; "" for agents that send none.
 	Protocol string
+	// Source is how it was learnt, if not from the headers of the call.
+	Source string `json:",omitempty"`
 }
+
+// Sources of an identity.
+const (
+	FromPeer    = "peer_connection" // headers on another connection of the process
+	FromProcess = "process"         // its command line or environment
+	FromRoot    = "root_span"       // the root of a transaction names who began it
+)
 
 // agentKey is one life of an agent's process.
 type agentKey struct {
@@ -61,9 +70,12 @@ type Store struct {
 	max       int
 	agents    map[agentKey]*Agent
 	order     *list.List // of *Agent, the one used last in front
-	forgotten []string   // keys of agents that were, since Forgotten
+	held      Held
+	forgotten []string // keys of agents that were, since Forgotten
 	// Evicted counts agents forgotten for the limit.
 	Evicted uint64
+	// Full counts texts that were one too many of their agent.
+	Full uint64
 	// Dirty is told of agents that learnt something. May be nil.
 	Dirty func(*Agent)
 }
@@ -85,6 +97,7 @@ func (s *Store) Agent(id *Identity) *Agent {
 		if len(s.agents) >= s.max {
 			old := s.order.Remove(s.order.Back()).(*Agent)
 			delete(s.agents, agentKey{old.AgentID, old.Start})
+			s.held.add(old.held(), -1)
 			s.Evicted++
 			if len(s.forgotten) < s.max {
 				s.forgotten = append(s.forgotten, old.Key())
@@ -94,6 +107,9 @@ func (s *Store) Agent(id *Identity) *Agent {
 		return a
 	}
 	s.order.MoveToFront(a.place)
+	if id.Source == "" {
+		a.Source = ""
+	}
 	set := func(to *string, v string) {
 		if v != "" {
 			*to = v
@@ -132,10 +148,58 @@ func (s *Store) AddUID(a *Agent, m wire.Meta) {
 	if a.uids == nil {
 		a.uids = map[string]string{}
 	}
-	if len(a.uids) < maxMeta {
-		a.uids[m.UID] = m.Text[:min(len(m.Text), maxText)]
-		s.dirty(a)
+	m.Text = m.Text[:min(len(m.Text), maxText)]
+	old, known := a.uids[m.UID]
+	switch {
+	case known && old == m.Text:
+		return // agents send it up to three times
+	case !known && len(a.uids) >= maxMeta:
+		s.Full++
+		return
+	case !known:
+		s.held.UIDs++
 	}
+	a.uids[strings.Clone(m.UID)] = strings.Clone(m.Text)
+	s.dirty(a)
+}
+
+// Held is how many texts are remembered, by kind.
+type Held struct{ APIs, SQLs, UIDs, Strings, Exceptions int }
+
+func (h *Held) add(o Held, sign int) {
+	h.APIs += sign * o.APIs
+	h.SQLs += sign * o.SQLs
+	h.UIDs += sign * o.UIDs
+	h.Strings += sign * o.Strings
+	h.Exceptions += sign * o.Exceptions
+}
+
+func (a *Agent) held() Held {
+	return Held{len(a.apis), len(a.sqls), len(a.uids), len(a.strings), len(a.exceptions)}
+}
+
+// Held is what is remembered of all agents.
+func (s *Store) Held() Held { return s.held }
+
+// Len is how many lives of processes are remembered.
+func (s *Store) Len() int { return len(s.agents) }
+
+// Life is the one life that is remembered of the agent id since the time since,
+// in ms.
+func (s *Store) Life(id string, since int64) (Identity, bool) {
+	var found *Agent
+	for e := s.order.Front(); e != nil; e = e.Next() {
+		if a := e.Value.(*Agent); a.AgentID == id && a.Start >= since {
+			if found != nil {
+				return Identity{}, false
+			}
+			found = a
+		}
+	}
+	if found == nil {
+		return Identity{}, false
+	}
+	return found.Identity, true
 }
 
 func (s *Store) add(a *Agent, to *map[int32]wire.Meta, m wire.Meta) {
@@ -143,9 +207,24 @@ func (s *Store) add(a *Agent, to *map[int32]wire.Meta, m wire.Meta) {
 		*to = map[int32]wire.Meta{}
 	}
 	m.Text, m.Location = m.Text[:min(len(m.Text), maxText)], m.Location[:min(len(m.Location), maxText)]
-	if old, ok := (*to)[m.ID]; ok && old == m || !ok && len(*to) >= maxMeta {
+	old, known := (*to)[m.ID]
+	switch {
+	case known && old == m:
+		return // agents send it up to three times
+	case !known && len(*to) >= maxMeta:
+		s.Full++
 		return
+	case !known:
+		switch to {
+		case &a.apis:
+			s.held.APIs++
+		case &a.sqls:
+			s.held.SQLs++
+		default:
+			s.held.Strings++
+		}
 	}
+	m.Text, m.Location = strings.Clone(m.Text), strings.Clone(m.Location)
 	(*to)[m.ID] = m
 	s.dirty(a)
 }
@@ -165,16 +244,24 @@ func (s *Store) AddException(a *Agent, e *wire.ExceptionMeta) {
 	for _, l := range e.Exceptions {
 		k := exceptionKey{tx, e.SpanID, l.ChainID}
 		if len(a.exceptions) >= maxExceptions && a.exceptions[k] == nil {
+			s.held.Exceptions -= len(a.exceptions)
+			s.Full += uint64(len(a.exceptions))
 			clear(a.exceptions) // spans that never came
+		}
+		if a.exceptions[k] == nil {
+			s.held.Exceptions++
 		}
 		a.exceptions[k] = append(a.exceptions[k], l)
 	}
 }
 
 // takeException gives a chain away.
-func (a *Agent) takeException(k exceptionKey) []wire.ChainLink {
+func (s *Store) takeException(a *Agent, k exceptionKey) []wire.ChainLink {
 	l := a.exceptions[k]
-	delete(a.exceptions, k)
+	if l != nil {
+		s.held.Exceptions--
+		delete(a.exceptions, k)
+	}
 	return l
 }
 

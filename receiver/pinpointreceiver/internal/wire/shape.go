@@ -64,3 +64,23 @@ func isSpan(s string) bool {
 	}
 	return version && transaction && id && !f.bad
 }
+
+// IsStat reports whether a message may be a PStatMessage: one statistic or
+// several of a time that makes sense, and nothing else.
+func IsStat(msg []byte) bool {
+	ok, n := true, 0
+	err := DecodeStats(msg, func(s *Stat) {
+		n++
+		ok = ok && s.Time > minTime && s.Time < maxTime && s.Interval >= 0
+	}, func(u *URIStat) {
+		n++
+		ok = ok && u.Time > minTime && u.Time < maxTime && u.URI != ""
+	})
+	return err == nil && ok && n > 0
+}
+
+// Times that agents may tell, in ms: from 2001 to 2286.
+const (
+	minTime = 1e12
+	maxTime = 1e13
+)
