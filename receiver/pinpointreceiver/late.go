@@ -40,7 +40,8 @@ type late struct {
 	unnamed                           atomic.Int64
 }
 
-// lateConn is a connection with calls that do not name their agent.
+// lateConn is a connection as its calls name its agent. Also those that were seen
+// from their beginning: when something is lost, so is what headers refer to.
 type lateConn struct {
 	id     *convert.Identity
 	many   bool // it carries several agents: a proxy, or the C agents' collector
@@ -248,13 +249,7 @@ func (l *late) drop(k *lateConn) {
 
 // learn takes down that c carries messages of id.
 func (l *late) learn(c *stream.Conn, id *convert.Identity) {
-	k := l.conns[c]
-	if k == nil {
-		if !c.Midstream {
-			return // nothing that was missed
-		}
-		k = l.conn(c)
-	}
+	k := l.conn(c)
 	switch {
 	case k.id == nil:
 		k.id = id

@@ -172,6 +172,8 @@ func (t *telemetry) dropped(put put) {
 	tell("span", "bad_version", c.BadVersion)
 	tell("span", "duplicate", c.Duplicates)
 	tell("span", "over_limit", c.Cut)
+	tell("span", "unreadable", c.Broken)
+	tell("message", "annotations_over_limit", c.CutNotes)
 	tell("agent", "texts_full", uint64(t.store(func(s *convert.Store) int { return int(s.Full) })))
 	tell("emit", "refused", t.r.core.refused.Load())
 	tell("emit", "points_refused", t.r.core.pointsRefused.Load())

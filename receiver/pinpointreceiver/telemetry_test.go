@@ -72,7 +72,7 @@ func TestTelemetry(t *testing.T) {
 			if n := int64(sink.SpanCount()); n != m["converted"] {
 				t.Errorf("%d spans came, %d are told", n, m["converted"])
 			}
-			lost := m["dropped{bad_version,span}"] + m["dropped{duplicate,span}"] + m["dropped{over_limit,span}"]
+			lost := m["dropped{bad_version,span}"] + m["dropped{duplicate,span}"] + m["dropped{over_limit,span}"] + m["dropped{unreadable,span}"]
 			if m["decoded"] != m["converted"]+lost+m["waiting"] || m["waiting"] != 0 {
 				t.Errorf("%d decoded, %d converted, %d lost, %d wait", m["decoded"], m["converted"], lost, m["waiting"])
 			}

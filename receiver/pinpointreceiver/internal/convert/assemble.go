@@ -2,6 +2,7 @@ package convert
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -38,28 +39,41 @@ type groupKey struct {
 	span  int64
 }
 
-// group is what came of one span.
+// group is what came of one span. Its pieces stay as they came until it goes:
+// undecoded they are a quarter as large, and nothing for the collector of
+// garbage to look at.
 type group struct {
 	key    groupKey
-	span   *wire.Span // nil: not yet, or gone
-	brief  brief
-	dup    []*wire.Span
-	chunks []*wire.Span
+	pieces []piece
+	// hashes are those of all pieces there ever were, to know one that is sent
+	// again.
+	hashes []uint64
 	// spans, events and bytes are what it holds.
 	spans, events int
 	bytes         int64
 	since         int64 // when the first piece came, or the PSpan
-	// forget: the group was emitted; owners says where late asynchronous work
-	// goes.
+	asked         bool  // it waits in ready
+	// emitted: it went; owners says where late asynchronous work goes.
 	emitted bool
 	owners  map[int32]owner
+
+	// The pieces decoded, while it goes.
+	span   *wire.Span // nil: it did not come
+	dup    []*wire.Span
+	chunks []*wire.Span
+}
+
+type piece struct {
+	raw    string
+	chunk  bool
+	events int32
 }
 
 // Assembler puts spans together: their pieces come in any order, and the span
 // itself last.
 type Assembler struct {
 	next func(*group)
-	free func(*wire.Span) // takes back what is done with
+	dec  wire.Decoder
 	all  map[groupKey]*group
 	slab []group
 	// Queues in order of time: groups without PSpan, with it, and emitted. A
@@ -71,15 +85,22 @@ type Assembler struct {
 	maxSpans, maxEvents int
 	maxBytes            int64
 	// Counters.
-	Overflow, Late, Orphans, Duplicates uint64
+	Overflow, Late, Orphans, Duplicates, Broken, Cut, CutNotes uint64
 }
 
-// weight is how many spans come of s.
-func weight(s *wire.Span) int {
-	if s.Chunk {
-		return len(s.Events)
+// weight is how many spans come of p.
+func weight(p *wire.Piece) int {
+	if p.Chunk {
+		return p.Events
 	}
-	return 1 + len(s.Events)
+	return 1 + p.Events
+}
+
+func (p *piece) weight() int {
+	if p.chunk {
+		return int(p.events)
+	}
+	return 1 + int(p.events)
 }
 
 type queue struct {
@@ -108,16 +129,21 @@ func (q *queue) pop() {
 	q.head++
 }
 
-func newAssembler(cfg Config, next func(*group), free func(*wire.Span)) *Assembler {
-	return &Assembler{next: next, free: free, all: map[groupKey]*group{}, maxSpans: cmp.Or(max(cfg.MaxSpans, 0), DefaultMaxSpans),
+func newAssembler(cfg Config, next func(*group)) *Assembler {
+	return &Assembler{next: next, all: map[groupKey]*group{}, maxSpans: cmp.Or(max(cfg.MaxSpans, 0), DefaultMaxSpans),
 		maxEvents: cmp.Or(max(cfg.MaxEvents, 0), DefaultMaxEvents), maxBytes: cmp.Or(max(cfg.MaxBytes, 0), DefaultMaxBytes)}
 }
 
-// hold counts s as held by g.
-func (as *Assembler) hold(g *group, s *wire.Span) {
-	n := weight(s) - len(s.Events)
-	g.spans, g.events, g.bytes = g.spans+n, g.events+len(s.Events), g.bytes+int64(s.Size)
-	as.spans, as.events, as.bytes = as.spans+n, as.events+len(s.Events), as.bytes+int64(s.Size)
+// pieceBytes is what a piece takes besides its bytes.
+const pieceBytes = 64
+
+// hold makes p, of which nothing is lent, a piece of g.
+func (as *Assembler) hold(g *group, p piece) {
+	n := p.weight() - int(p.events)
+	size := int64(len(p.raw)) + pieceBytes
+	g.spans, g.events, g.bytes = g.spans+n, g.events+int(p.events), g.bytes+size
+	as.spans, as.events, as.bytes = as.spans+n, as.events+int(p.events), as.bytes+size
+	g.pieces = append(g.pieces, p)
 }
 
 // over: more waits than may.
@@ -126,84 +152,126 @@ func (as *Assembler) over() bool {
 }
 
 // put takes a piece of a span of a.
-func (as *Assembler) put(a *Agent, s *wire.Span, now int64) {
-	id := s.ID
+func (as *Assembler) put(a *Agent, p *wire.Piece, now int64) {
+	id := p.ID
 	if id.AgentID = id.Agent(a.AgentID); id.AgentID == a.AgentID {
 		id.AgentID = a.AgentID // the one that is kept anyway
 	}
-	k := groupKey{a, id, s.SpanID}
+	k := groupKey{a, id, p.SpanID}
 	g := as.all[k]
-	if g != nil && g.emitted {
-		as.late(g, s)
-		return
-	}
 	if g == nil {
-		// What is remembered must not hold on to the message.
-		if s.ID.AgentID != "" && s.ID.AgentID != a.AgentID {
-			k.id.AgentID = strings.Clone(k.id.AgentID)
+		if id.AgentID != a.AgentID {
+			k.id.AgentID = strings.Clone(id.AgentID)
 		}
 		g = as.group()
 		g.key, g.since = k, now
 		as.all[k] = g
 		as.open++
-		if s.Chunk {
+		if p.Chunk {
 			as.waiting.push(g)
 		}
 	}
-	switch {
-	case s.Chunk:
-		g.chunks = append(g.chunks, s)
-	case g.span == nil:
-		g.span, g.brief, g.since = s, briefOf(s), now
-		as.ready.push(g)
-		as.whole.push(g)
-	case g.brief == briefOf(s):
-		as.Duplicates += uint64(weight(s)) // sent again
-		as.free(s)
+	hash := xxhash.Sum64String(p.Raw)
+	if slices.Contains(g.hashes, hash) {
+		as.Duplicates += uint64(weight(p)) // sent again
 		return
-	default:
-		// Consumers of one message, and calls tried again, share a spanId.
-		g.dup = append(g.dup, s)
 	}
-	as.hold(g, s)
-	if g.span != nil && now-g.since >= settleWait && g.complete() {
-		as.emit(g, now)
+	if len(g.hashes) < maxHashes {
+		g.hashes = append(g.hashes, hash)
+	}
+	x := piece{raw: strings.Clone(p.Raw), chunk: p.Chunk, events: int32(p.Events)}
+	if g.emitted {
+		as.late(g, x)
+		return
+	}
+	if !p.Chunk && g.spans == 0 {
+		g.since = now
+		as.whole.push(g)
+		as.ask(g)
+	}
+	as.hold(g, x)
+	if g.spans > 0 && now-g.since >= settleWait {
+		as.ask(g) // this may have been the last
 	}
 	for as.over() && as.shrink(now) {
 	}
 }
 
-// brief tells a PSpan from others of its id, also when it is gone.
-type brief struct {
-	start, parent, elapsed int64
-	events, service        int32
-	rpc                    uint64
-}
+// maxHashes bounds the pieces of one span that are known again: agents make one
+// of 20 events, and 5000 events in all.
+const maxHashes = 512
 
-func briefOf(s *wire.Span) brief {
-	return brief{start: s.Start, parent: s.Parent, elapsed: int64(s.Elapsed), events: int32(len(s.Events)), service: s.ServiceType,
-		rpc: xxhash.Sum64String(s.RPC)}
+func (as *Assembler) ask(g *group) {
+	if !g.asked {
+		g.asked = true
+		as.ready.push(g)
+	}
 }
 
 // late takes a piece of a span that was emitted.
-func (as *Assembler) late(g *group, s *wire.Span) {
+func (as *Assembler) late(g *group, p piece) {
 	as.Late++
-	l := &group{key: g.key, owners: g.owners, span: nil, emitted: true}
-	if s.Chunk {
-		l.chunks = []*wire.Span{s}
-	} else if g.brief == briefOf(s) {
-		as.Late--
-		as.Duplicates += uint64(weight(s))
-		as.free(s)
-		return
-	} else {
-		l.span = s
-		if g.brief == (brief{}) {
-			g.brief = briefOf(s)
+	l := &group{key: g.key, owners: g.owners, pieces: []piece{p}, emitted: true}
+	as.decode(l)
+	as.account(l)
+	as.next(l)
+	as.release(l)
+}
+
+// decode decodes the pieces of g.
+func (as *Assembler) decode(g *group) {
+	for i := range g.pieces {
+		p := &g.pieces[i]
+		s := as.dec.Span(p.raw, p.chunk)
+		switch {
+		case s == nil:
+		case p.chunk:
+			g.chunks = append(g.chunks, s)
+		case g.span == nil:
+			g.span = s
+		default:
+			// Consumers of one message, and calls tried again, share a spanId.
+			g.dup = append(g.dup, s)
 		}
 	}
-	as.next(l)
-	as.free(s)
+}
+
+// release gives back what decode made.
+func (as *Assembler) release(g *group) {
+	if g.span != nil {
+		as.dec.Free(g.span)
+	}
+	for _, list := range [][]*wire.Span{g.chunks, g.dup} {
+		for _, s := range list {
+			as.dec.Free(s)
+		}
+	}
+	g.span, g.chunks, g.dup = nil, nil, nil
+}
+
+// account counts what of g's pieces will not be given on.
+func (as *Assembler) account(g *group) {
+	weights := 0
+	for i := range g.pieces {
+		weights += g.pieces[i].weight()
+	}
+	one := func(s *wire.Span) {
+		if !s.Chunk {
+			weights--
+		}
+		weights -= len(s.Events) + s.Cut
+		as.Cut += uint64(s.Cut)
+		as.CutNotes += uint64(s.CutNotes)
+	}
+	if g.span != nil {
+		one(g.span)
+	}
+	for _, list := range [][]*wire.Span{g.chunks, g.dup} {
+		for _, s := range list {
+			one(s)
+		}
+	}
+	as.Broken += uint64(max(weights, 0))
 }
 
 // group is an empty one. They are made a slab at a time: those of one time are
@@ -232,7 +300,7 @@ func (as *Assembler) shrink(now int64) bool {
 	for _, q := range []*queue{&as.waiting, &as.whole} {
 		for g := q.front(); g != nil; g = q.front() {
 			q.pop()
-			if !g.emitted && (q == &as.whole || g.span == nil) {
+			if !g.emitted && (q == &as.whole || g.spans == 0) {
 				as.Overflow++
 				as.emit(g, now)
 				return true
@@ -244,23 +312,20 @@ func (as *Assembler) shrink(now int64) bool {
 
 // emit gives g on and remembers where its late pieces go.
 func (as *Assembler) emit(g *group, now int64) {
+	as.decode(g)
+	as.emitDecoded(g, now)
+}
+
+func (as *Assembler) emitDecoded(g *group, now int64) {
 	as.open--
 	as.spans, as.events, as.bytes = as.spans-g.spans, as.events-g.events, as.bytes-g.bytes
 	if g.span == nil {
 		as.Orphans++
 	}
+	as.account(g)
 	as.next(g)
-	if g.span != nil {
-		as.free(g.span)
-	}
-	for _, s := range g.chunks {
-		as.free(s)
-	}
-	for _, s := range g.dup {
-		as.free(s)
-	}
-	g.emitted, g.chunks, g.dup, g.spans, g.events, g.bytes = true, nil, nil, 0, 0, 0
-	g.span = nil // its bytes go; brief stays
+	as.release(g)
+	g.emitted, g.pieces, g.spans, g.events, g.bytes = true, nil, 0, 0, 0
 	g.since = now
 	as.done.push(g)
 }
@@ -269,8 +334,14 @@ func (as *Assembler) emit(g *group, now int64) {
 func (as *Assembler) tick(now int64) {
 	for g := as.ready.front(); g != nil && (g.emitted || now-g.since >= settleWait); g = as.ready.front() {
 		as.ready.pop()
-		if !g.emitted && g.complete() {
-			as.emit(g, now)
+		g.asked = false
+		if g.emitted {
+			continue
+		}
+		if as.decode(g); g.complete() {
+			as.emitDecoded(g, now)
+		} else {
+			as.release(g)
 		}
 	}
 	for g := as.whole.front(); g != nil && (g.emitted || now-g.since >= graceWait); g = as.whole.front() {
@@ -279,9 +350,9 @@ func (as *Assembler) tick(now int64) {
 			as.emit(g, now)
 		}
 	}
-	for g := as.waiting.front(); g != nil && (g.emitted || g.span != nil || now-g.since >= chunkWait); g = as.waiting.front() {
+	for g := as.waiting.front(); g != nil && (g.emitted || g.spans > 0 || now-g.since >= chunkWait); g = as.waiting.front() {
 		as.waiting.pop()
-		if !g.emitted && g.span == nil {
+		if !g.emitted && g.spans == 0 {
 			as.emit(g, now)
 		}
 	}
@@ -309,7 +380,7 @@ func (as *Assembler) flush(now int64) {
 // on is there, every piece of asynchronous work has begun and ended, and the
 // agent's texts are known.
 func (g *group) complete() bool {
-	if len(g.dup) > 0 {
+	if g.span == nil || len(g.dup) > 0 {
 		return false
 	}
 	top, n := int32(-1), 0

@@ -32,13 +32,15 @@ type Config struct {
 const defaultMaxBatch = 4096
 
 // Stats counts what was converted, in spans as they come out: a PSpan is one, and
-// each of its events is. Taken is Spans + Events + BadVersion + Cut + Duplicates
-// + what waits. Read it from the goroutine of the converter.
+// each of its events is. Taken is Spans + Events + BadVersion + Broken + Cut +
+// Duplicates + Waiting. Read it from the goroutine of the converter.
 type Stats struct {
 	Taken         uint64 // read from messages
 	Spans, Events uint64 // given on
 	BadVersion    uint64 // of a version that nobody knows
-	Cut           uint64 // more events or annotations than a message may have
+	Broken        uint64 // that could not be decoded
+	Cut           uint64 // more events than a message may have
+	CutNotes      uint64 // annotations more than a span may have
 	Duplicates    uint64 // sent again
 	WaitingSpans  int    // PSpans, and spans of which only chunks are here
 	Waiting       int    // PSpans and events
@@ -57,7 +59,6 @@ type Stats struct {
 type Converter struct {
 	cfg    Config
 	store  *Store
-	dec    wire.Decoder
 	next   func(td ptrace.Traces, spans int)
 	asm    *Assembler
 	tree   tree
@@ -79,7 +80,7 @@ func New(cfg Config, store *Store, next func(td ptrace.Traces, spans int)) *Conv
 	}
 	c := &Converter{cfg: cfg, store: store, next: next, batch: ptrace.NewTraces(), scopes: map[*Agent]ptrace.SpanSlice{},
 		sql: map[string]*statement{}, paths: l7.DefaultPaths()}
-	c.asm = newAssembler(cfg, c.group, c.dec.Free)
+	c.asm = newAssembler(cfg, c.group)
 	return c
 }
 
@@ -88,6 +89,7 @@ func (c *Converter) Stats() Stats {
 	s := c.stats
 	as := c.asm
 	s.Overflow, s.Late, s.Orphans, s.Duplicates = as.Overflow, as.Late, as.Orphans, as.Duplicates
+	s.Broken, s.Cut, s.CutNotes = as.Broken, as.Cut, as.CutNotes
 	s.WaitingSpans, s.Waiting, s.WaitingBytes = as.open, as.spans+as.events, as.bytes
 	return s
 }
@@ -98,16 +100,14 @@ func (c *Converter) Put(a *Agent, path string, body []byte, now int64) {
 	var err error
 	switch path {
 	case "/v1.Span/SendSpan", "/v1.Span/SendSpanBatch":
-		err = c.dec.Spans(body, strings.HasSuffix(path, "Batch"), func(s *wire.Span) {
-			n := uint64(weight(s))
-			c.stats.Taken += n + uint64(s.Cut)
-			c.stats.Cut += uint64(s.Cut)
-			if s.Version != 1 {
+		err = wire.Pieces(body, strings.HasSuffix(path, "Batch"), func(p *wire.Piece) {
+			n := uint64(weight(p))
+			c.stats.Taken += n
+			if p.Version != 1 {
 				c.stats.BadVersion += n // upstream refuses them too
-				c.dec.Free(s)
 				return
 			}
-			c.asm.put(a, s, now)
+			c.asm.put(a, p, now)
 		})
 	case "/v1.Stat/SendAgentStat":
 		err = c.statistics(a, body)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/corpus"
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/wire"
@@ -57,6 +58,59 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// encode makes the message of s, of what these tests set.
+func encode(s *wire.Span) *wire.Piece {
+	var b []byte
+	num := func(b []byte, n protowire.Number, v int64) []byte {
+		if v == 0 {
+			return b
+		}
+		return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), uint64(v))
+	}
+	fixed := func(b []byte, n protowire.Number, v int64) []byte {
+		if v == 0 {
+			return b
+		}
+		return protowire.AppendFixed64(protowire.AppendTag(b, n, protowire.Fixed64Type), uint64(v))
+	}
+	sub := func(b []byte, n protowire.Number, v []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
+	}
+	zigzag := func(v int32) int64 { return int64(protowire.EncodeZigZag(int64(v))) }
+	b = num(b, 1, int64(s.Version))
+	b = sub(b, 2, num(num(sub(nil, 1, []byte(s.ID.AgentID)), 2, s.ID.Start), 3, s.ID.Sequence))
+	b = fixed(b, 3, s.SpanID)
+	events := protowire.Number(13)
+	if s.Chunk {
+		events = 5
+		b = num(num(b, 6, int64(s.AppType)), 7, s.KeyTime)
+		if s.Async {
+			b = sub(b, 8, num(num(nil, 1, int64(s.AsyncID)), 2, int64(s.AsyncSeq)))
+		}
+	} else {
+		b = num(num(num(fixed(b, 4, s.Parent), 5, s.Start), 6, int64(s.Elapsed)), 8, int64(s.ServiceType))
+		b = sub(b, 9, sub(nil, 1, []byte(s.RPC)))
+		b = num(num(b, 7, int64(s.APIID)), 15, int64(s.AppType))
+	}
+	for _, e := range s.Events {
+		x := num(num(num(num(nil, 1, int64(e.Sequence)), 2, int64(e.Depth)), 3, int64(e.StartElapsed)), 4, int64(e.EndElapsed))
+		x = num(num(num(x, 5, zigzag(e.ServiceType)), 10, zigzag(e.APIID)), 13, int64(e.AsyncEvent))
+		if e.NextSpanID != 0 {
+			x = sub(x, 12, sub(nil, 1, fixed(nil, 1, e.NextSpanID)))
+		}
+		b = sub(b, events, x)
+	}
+	var p *wire.Piece
+	tag := protowire.Number(1)
+	if s.Chunk {
+		tag = 2
+	}
+	if err := wire.Pieces(sub(nil, tag, b), false, func(x *wire.Piece) { p = x }); err != nil {
+		panic(err)
+	}
+	return p
+}
+
 func event(seq, depth int32) wire.Event {
 	return wire.Event{Sequence: seq, Depth: depth, ServiceType: 5000}
 }
@@ -83,7 +137,7 @@ func pieces(t *testing.T, all ...*wire.Span) map[string]ptrace.Span {
 	a := store.Agent(&Identity{AgentID: "a", Start: 1, Protocol: "100"})
 	for i, p := range all {
 		p.ID, p.SpanID, p.Version = wire.TransactionID{Start: 1, Sequence: 7}, 99, 1
-		c.asm.put(a, p, int64(i))
+		c.asm.put(a, encode(p), int64(i))
 	}
 	c.Flush(100)
 	return out
@@ -144,7 +198,7 @@ func TestLimits(t *testing.T) {
 	c := New(Config{MaxSpans: 100, MaxEvents: 1000}, store, func(_ ptrace.Traces, n int) { spans += n })
 	for i := range int64(5000) {
 		a := store.Agent(&Identity{AgentID: "a" + strconv.FormatInt(i%50, 10), Start: 1})
-		c.asm.put(a, &wire.Span{Chunk: true, Version: 1, ID: wire.TransactionID{Start: 1, Sequence: i}, SpanID: i, Events: []wire.Event{event(0, 1), event(1, 2)}}, i)
+		c.asm.put(a, encode(&wire.Span{Chunk: true, Version: 1, ID: wire.TransactionID{Start: 1, Sequence: i}, SpanID: i, Events: []wire.Event{event(0, 1), event(1, 2)}}), i)
 		if len(c.asm.all) > 101 || c.asm.events > 1002 || len(store.agents) > 10 {
 			t.Fatalf("%d groups, %d events, %d agents", len(c.asm.all), c.asm.events, len(store.agents))
 		}

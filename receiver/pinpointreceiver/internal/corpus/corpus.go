@@ -46,7 +46,7 @@ type Line struct {
 	Ev, Remote, Path, Dir, Sha256 string
 	Type                          string
 	JSON                          json.RawMessage
-	Len                           int
+	Len, Conn, Ordinal            int
 	Metadata                      map[string][]string
 }
 

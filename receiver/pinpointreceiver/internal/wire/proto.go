@@ -32,7 +32,8 @@ type fields struct {
 	v   uint64 // of a varint or a fixed field
 	b   string // of a length-delimited one
 	bad bool
-	cut int // events and annotations left out
+	// Events and annotations left out.
+	cut, notes int
 }
 
 const (
@@ -45,6 +46,17 @@ const (
 func (f *fields) next() bool {
 	if len(f.s) == 0 || f.bad {
 		return false
+	}
+	// Nearly all keys and most values are one byte.
+	if key := f.s[0]; key < 0x80 && key > 7 && len(f.s) > 1 && f.s[1] < 0x80 {
+		switch n := int(f.s[1]); {
+		case key&7 == varint:
+			f.num, f.typ, f.v, f.b, f.s = uint32(key>>3), varint, uint64(n), "", f.s[2:]
+			return true
+		case key&7 == bytes && n <= len(f.s)-2:
+			f.num, f.typ, f.v, f.b, f.s = uint32(key>>3), bytes, 0, f.s[2:2+n], f.s[2+n:]
+			return true
+		}
 	}
 	key, ok := f.varint()
 	if !ok || key>>3 == 0 || key>>3 > 1<<29-1 {
@@ -161,5 +173,5 @@ func (f *fields) inner() fields { return fields{s: f.str()} }
 // merge takes over that an inner message was bad, and what it left out.
 func (f *fields) merge(in *fields) {
 	f.bad = f.bad || in.bad
-	f.cut += in.cut
+	f.cut, f.notes = f.cut+in.cut, f.notes+in.notes
 }

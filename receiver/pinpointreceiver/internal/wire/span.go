@@ -50,10 +50,8 @@ type Span struct {
 	AsyncID  int32
 	AsyncSeq int32
 
-	// Size is the bytes of the message, which all texts are cut from.
-	Size int
-	// Cut is how many events and annotations were over the limits.
-	Cut int
+	// Cut and CutNotes are how many events, and annotations, were over the limits.
+	Cut, CutNotes int
 
 	// notes are the annotations of all events, which have pieces of it.
 	notes []Annotation
@@ -148,63 +146,108 @@ func (d *Decoder) span() *Span {
 	return s
 }
 
-// Spans reads a PSpanMessage (batch false) or a PSpanMessageBatch and gives each
-// span to f, which may keep it.
-func (d *Decoder) Spans(msg []byte, batch bool, f func(*Span)) error {
-	// Each span has a copy of its own bytes, so that one that waits does not keep
-	// those of the others.
+// Piece is a PSpan or a PSpanChunk that is not decoded but for what it belongs
+// to.
+type Piece struct {
+	Raw     string // borrowed, as AgentID of ID is
+	Chunk   bool
+	Version int32
+	ID      TransactionID
+	SpanID  int64
+	Events  int
+}
+
+// Pieces finds the spans in a PSpanMessage (batch false) or a PSpanMessageBatch
+// and gives each to f. Texts are lent.
+func Pieces(msg []byte, batch bool, f func(*Piece)) error {
 	in := fields{s: unsafe.String(unsafe.SliceData(msg), len(msg))}
 	if !batch {
-		return d.spanMessage(&in, f)
+		return in.piece(f)
 	}
 	for in.next() {
 		if in.num != 1 {
 			continue
 		}
 		m := in.inner()
-		if err := d.spanMessage(&m, f); err != nil {
+		if err := m.piece(f); err != nil {
 			return err
 		}
 	}
-	if in.bad {
-		return ErrMessage
-	}
-	return nil
+	return in.err()
 }
 
-// DecodeSpans is Spans of a decoder that is used once.
-func DecodeSpans(msg []byte, batch bool, f func(*Span)) error {
-	return new(Decoder).Spans(msg, batch, f)
-}
-
-func (d *Decoder) spanMessage(f *fields, give func(*Span)) error {
-	var s *Span
+func (f *fields) piece(give func(*Piece)) error {
+	var p Piece
+	some := false
 	for f.next() {
-		switch f.num {
-		case 1, 2:
-			in := fields{s: strings.Clone(f.str())}
-			s = d.span()
-			s.Chunk, s.Size = f.num == 2, len(in.s)
-			if s.Chunk {
-				in.chunk(s)
-			} else {
-				in.span(s)
-			}
-			s.Cut = in.cut
-			f.merge(&in)
+		if f.num != 1 && f.num != 2 {
+			continue
 		}
+		p, some = Piece{Raw: f.str(), Chunk: f.num == 2}, true
+		events := uint32(13)
+		if p.Chunk {
+			events = 5
+		}
+		in := fields{s: p.Raw}
+		for in.next() {
+			switch in.num {
+			case 1:
+				p.Version = in.int32()
+			case 2:
+				p.ID = in.transaction()
+			case 3:
+				p.SpanID = in.sfixed64()
+			case events:
+				p.Events++
+			}
+		}
+		f.merge(&in)
 	}
 	if f.bad {
 		return ErrMessage
 	}
-	if s != nil {
-		give(s)
+	if some {
+		give(&p)
 	}
 	return nil
 }
 
+// Span decodes a piece; its texts are cut from raw. nil: it is none.
+func (d *Decoder) Span(raw string, chunk bool) *Span {
+	s := d.span()
+	s.Chunk = chunk
+	in := fields{s: raw}
+	if chunk {
+		in.chunk(s)
+	} else {
+		in.span(s)
+	}
+	s.Cut, s.CutNotes = in.cut, in.notes
+	if in.bad {
+		d.Free(s)
+		return nil
+	}
+	return s
+}
+
+// DecodeSpans decodes the spans of a PSpanMessage (batch false) or a
+// PSpanMessageBatch and gives each to f, which may keep it.
+func DecodeSpans(msg []byte, batch bool, f func(*Span)) error {
+	bad := false
+	err := Pieces(msg, batch, func(p *Piece) {
+		if s := new(Decoder).Span(strings.Clone(p.Raw), p.Chunk); s != nil && !bad {
+			f(s)
+		} else {
+			bad = true
+		}
+	})
+	if bad {
+		return ErrMessage
+	}
+	return err
+}
+
 func (f *fields) span(s *Span) {
-	f.room(s, 13)
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -248,7 +291,6 @@ func (f *fields) span(s *Span) {
 }
 
 func (f *fields) chunk(s *Span) {
-	f.room(s, 5)
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -278,19 +320,6 @@ func (f *fields) chunk(s *Span) {
 			}
 			f.merge(&in)
 		}
-	}
-}
-
-// room makes room for the events, which are the field num.
-func (f *fields) room(s *Span, num uint32) {
-	n := 0
-	for c := *f; c.next() && n < MaxEvents; {
-		if c.num == num {
-			n++
-		}
-	}
-	if cap(s.Events) < n {
-		s.Events = make([]Event, 0, n)
 	}
 }
 
@@ -436,7 +465,7 @@ func (f *fields) message(e *Event) {
 func (f *fields) annotation(dst []Annotation) []Annotation {
 	in := f.inner()
 	if len(dst) >= MaxAnnotations {
-		f.cut++
+		f.notes++
 		return dst
 	}
 	var a Annotation
