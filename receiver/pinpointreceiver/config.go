@@ -25,6 +25,8 @@ type Config struct {
 	Storage *component.ID `mapstructure:"storage"`
 	// MaxAgents is how many process lives are remembered with their texts.
 	MaxAgents int `mapstructure:"max_agents"`
+	// MaxTextBytes bounds these texts.
+	MaxTextBytes int64 `mapstructure:"max_text_bytes"`
 	// MaxSpans and MaxEvents bound what waits to be put together.
 	MaxSpans  int `mapstructure:"max_spans"`
 	MaxEvents int `mapstructure:"max_events"`
@@ -91,13 +93,14 @@ func defaultConfig() *Config {
 	}
 	client := configoptional.Default(configgrpc.NewDefaultClientConfig())
 	return &Config{
-		Sniff:     SniffConfig{Ports: []uint16{portAgent, portStat, portSpan}, RingSize: 32 << 20, Processes: true},
-		Forward:   ForwardConfig{Agent: client, Stat: client, Span: client, QueueBytes: 64 << 20},
-		GRPC:      GRPCConfig{Agent: server(portAgent), Stat: server(portStat), Span: server(portSpan)},
-		MaxAgents: convert.DefaultMaxAgents,
-		MaxSpans:  convert.DefaultMaxSpans,
-		MaxEvents: convert.DefaultMaxEvents,
-		MaxBytes:  convert.DefaultMaxBytes,
+		Sniff:        SniffConfig{Ports: []uint16{portAgent, portStat, portSpan}, RingSize: 32 << 20, Processes: true},
+		Forward:      ForwardConfig{Agent: client, Stat: client, Span: client, QueueBytes: 64 << 20},
+		GRPC:         GRPCConfig{Agent: server(portAgent), Stat: server(portStat), Span: server(portSpan)},
+		MaxAgents:    convert.DefaultMaxAgents,
+		MaxTextBytes: convert.DefaultMaxTextBytes,
+		MaxSpans:     convert.DefaultMaxSpans,
+		MaxEvents:    convert.DefaultMaxEvents,
+		MaxBytes:     convert.DefaultMaxBytes,
 	}
 }
 
@@ -120,7 +123,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("forward::%s::endpoint is missing: host:port of the other collector", service(i)))
 		}
 	}
-	for key, v := range map[string]int64{"max_agents": int64(c.MaxAgents), "max_spans": int64(c.MaxSpans), "max_events": int64(c.MaxEvents), "max_bytes": c.MaxBytes,
+	for key, v := range map[string]int64{"max_agents": int64(c.MaxAgents), "max_spans": int64(c.MaxSpans), "max_events": int64(c.MaxEvents), "max_bytes": c.MaxBytes, "max_text_bytes": c.MaxTextBytes,
 		"forward::queue_bytes": int64(c.Forward.QueueBytes)} {
 		if v <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %d is not positive", key, v))

@@ -51,7 +51,7 @@ type batch struct {
 const maxBatches = 16
 
 func newCore(cfg *Config, version string) *core {
-	c := &core{store: convert.NewStore(cfg.MaxAgents), out: make(chan batch, maxBatches), ports: map[uint16]bool{}}
+	c := &core{store: convert.NewStore(cfg.MaxAgents, cfg.MaxTextBytes), out: make(chan batch, maxBatches), ports: map[uint16]bool{}}
 	for _, p := range cfg.Sniff.Ports {
 		c.ports[p] = true
 	}

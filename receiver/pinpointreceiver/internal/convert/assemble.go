@@ -57,6 +57,10 @@ type group struct {
 	emitted bool
 	owners  map[int32]owner
 
+	// Room for what nearly all have: one piece.
+	onePiece [1]piece
+	oneHash  [1]uint64
+
 	// The pieces decoded, while it goes.
 	span   *wire.Span // nil: it did not come
 	dup    []*wire.Span
@@ -165,6 +169,7 @@ func (as *Assembler) put(a *Agent, p *wire.Piece, now int64) {
 		}
 		g = as.group()
 		g.key, g.since = k, now
+		g.pieces, g.hashes = g.onePiece[:0], g.oneHash[:0]
 		as.all[k] = g
 		as.open++
 		if p.Chunk {
@@ -325,7 +330,7 @@ func (as *Assembler) emitDecoded(g *group, now int64) {
 	as.account(g)
 	as.next(g)
 	as.release(g)
-	g.emitted, g.pieces, g.spans, g.events, g.bytes = true, nil, 0, 0, 0
+	g.emitted, g.pieces, g.onePiece, g.spans, g.events, g.bytes = true, nil, [1]piece{}, 0, 0, 0
 	g.since = now
 	as.done.push(g)
 }

@@ -119,7 +119,7 @@ func event(seq, depth int32) wire.Event {
 // by name of the API, which is the sequence.
 func pieces(t *testing.T, all ...*wire.Span) map[string]ptrace.Span {
 	out := map[string]ptrace.Span{}
-	store := NewStore(0)
+	store := NewStore(0, 0)
 	c := New(Config{}, store, func(td ptrace.Traces, _ int) {
 		for _, rs := range td.ResourceSpans().All() {
 			for _, s := range rs.ScopeSpans().At(0).Spans().All() {
@@ -194,7 +194,7 @@ func TestOrder(t *testing.T) {
 // TestLimits: what waits is bounded, and comes out all the same.
 func TestLimits(t *testing.T) {
 	spans := 0
-	store := NewStore(10)
+	store := NewStore(10, 0)
 	c := New(Config{MaxSpans: 100, MaxEvents: 1000}, store, func(_ ptrace.Traces, n int) { spans += n })
 	for i := range int64(5000) {
 		a := store.Agent(&Identity{AgentID: "a" + strconv.FormatInt(i%50, 10), Start: 1})
@@ -242,7 +242,7 @@ func TestNames(t *testing.T) {
 // 100,000 spans a second.
 func BenchmarkConvert(b *testing.B) {
 	msg := benchMessage()
-	store := NewStore(0)
+	store := NewStore(0, 0)
 	c := New(Config{}, store, func(ptrace.Traces, int) {})
 	a := store.Agent(&Identity{AgentID: "agent-1", Start: 1795244932506, Application: "shop", Protocol: "100"})
 	for i := range int32(8) {

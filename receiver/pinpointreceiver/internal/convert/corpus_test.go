@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the goldens")
 // converted are the spans of a capture.
 func converted(t testing.TB, file string) ([]ptrace.Traces, Stats) {
 	var out []ptrace.Traces
-	store := NewStore(0)
+	store := NewStore(0, 0)
 	c := New(Config{}, store, func(td ptrace.Traces, _ int) { out = append(out, td) })
 	var now int64
 	corpus.Sniff(t, file, func(m *calls.Message) {

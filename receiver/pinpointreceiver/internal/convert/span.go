@@ -54,7 +54,7 @@ func (w *spanWriter) span(s *wire.Span, id pcommon.SpanID, t *tree) {
 	f := facts{httpServer: true}
 	w.annotations(m, s.Annotations, &f)
 
-	api := w.a.apis[s.APIID]
+	api := w.a.api(s.APIID)
 	rpc, kind := known(s.RPC), ptrace.SpanKindInternal
 	switch {
 	case consumer(s.ServiceType):
@@ -69,7 +69,7 @@ func (w *spanWriter) span(s *wire.Span, id pcommon.SpanID, t *tree) {
 		kind = ptrace.SpanKindServer
 	}
 	if f.name == "" {
-		f.name = first(shortAPI(api.Text), f.api, typeName(s.ServiceType))
+		f.name = first(api.short, f.api, typeName(s.ServiceType))
 	}
 	o.SetName(f.name)
 	o.SetKind(kind)
@@ -144,21 +144,21 @@ func (w *spanWriter) event(g *group, n *node) {
 	}
 	var f facts
 	w.annotations(m, e.Annotations, &f)
-	api := w.a.apis[e.APIID]
-	if e.APIID != 0 && api.Text == "" {
+	api := w.a.api(e.APIID)
+	if e.APIID != 0 && api.full == "" {
 		w.c.stats.UnknownText++
 	}
-	full := first(api.Text, f.api)
-	if fn := function(full); fn != "" {
-		m.PutStr("code.function.name", fn)
+	if api.full == "" && f.api != "" {
+		api = named(f.api)
 	}
-	if api.Line > 0 {
-		m.PutInt("code.line.number", int64(api.Line))
+	put(m, "code.function.name", api.function)
+	if api.line > 0 {
+		m.PutInt("code.line.number", int64(api.line))
 	}
 	o.SetKind(w.call(m, e, &f))
 	if f.name == "" {
-		f.name = first(shortAPI(full), typeName(e.ServiceType))
-		if e.APIID != 0 && full == "" {
+		f.name = first(api.short, typeName(e.ServiceType))
+		if e.APIID != 0 && api.full == "" {
 			m.PutInt("pinpoint.api_id", int64(e.APIID))
 		}
 	}
@@ -185,8 +185,14 @@ func (w *spanWriter) room(n *node) int {
 	if n.isAsync {
 		size++
 	}
-	if e.EndPoint != "" || e.Destination != "" {
-		size += 4
+	if e.EndPoint != "" {
+		size += 2
+	}
+	if e.Destination != "" {
+		size += 2
+	}
+	if isRemote(e.ServiceType) {
+		size += 2
 	}
 	if e.Exception != nil {
 		size += 4
@@ -258,7 +264,7 @@ func rpcMethod(s string) string {
 func (w *spanWriter) common(m pcommon.Map, typ int32) {
 	m.PutStr(semconv.SignalSource, semconv.SourcePinpoint)
 	m.PutInt("pinpoint.service_type.code", int64(typ))
-	put(m, "pinpoint.service_type.name", serviceTypes[typ].name)
+	put(m, "pinpoint.service_type.name", typeOf(typ).name)
 }
 
 // failed marks o as an error.
@@ -356,10 +362,38 @@ func join(a, b string) string {
 
 // typeName is a code's name.
 func typeName(code int32) string {
-	if t, ok := serviceTypes[code]; ok {
-		return t.name
+	if name := typeOf(code).name; name != "" {
+		return name
 	}
 	return "service type " + strconv.Itoa(int(code))
+}
+
+// apiName is what spans are called of an API's text.
+type apiName struct {
+	full, function, short string
+	line                  int32
+}
+
+func named(text string) apiName {
+	return apiName{full: text, function: function(text), short: shortAPI(text)}
+}
+
+// api is the name of the API of that number, empty if it is not known.
+func (a *Agent) api(id int32) apiName {
+	n, ok := a.names[id]
+	if !ok {
+		m, known := a.apis[id]
+		if !known {
+			return apiName{}
+		}
+		n = named(m.Text)
+		n.line = m.Line
+		if a.names == nil {
+			a.names = map[int32]apiName{}
+		}
+		a.names[id] = n
+	}
+	return n
 }
 
 // function is the qualified name in an API's text: without arguments and line.

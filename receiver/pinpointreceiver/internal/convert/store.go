@@ -12,6 +12,11 @@ import (
 const (
 	// DefaultMaxAgents is process lives: a site's agents with some restarts.
 	DefaultMaxAgents = 20000
+	// DefaultMaxTextBytes is for all texts of all agents: those of 10,000 agents
+	// with 120 each take 150 MiB.
+	DefaultMaxTextBytes = 512 << 20
+	// textBytes is what one text takes besides its bytes.
+	textBytes = 96
 	// maxMeta bounds the texts of one kind of one agent; agents themselves keep
 	// 1024 of most.
 	maxMeta = 16384
@@ -54,8 +59,10 @@ type Agent struct {
 	HasInfo bool
 
 	apis, sqls, strings map[int32]wire.Meta
+	names               map[int32]apiName // made of apis
 	uids                map[string]string
 	exceptions          map[exceptionKey][]wire.ChainLink
+	bytes               int64 // of all of these
 	place               *list.Element
 }
 
@@ -68,6 +75,8 @@ type exceptionKey struct {
 // Store remembers agents: their texts are sent once in the life of a process.
 type Store struct {
 	max       int
+	maxBytes  int64
+	bytes     int64
 	agents    map[agentKey]*Agent
 	order     *list.List // of *Agent, the one used last in front
 	held      Held
@@ -80,12 +89,16 @@ type Store struct {
 	Dirty func(*Agent)
 }
 
-// NewStore remembers up to max process lives (0: DefaultMaxAgents).
-func NewStore(max int) *Store {
+// NewStore remembers up to max process lives (0: DefaultMaxAgents) with up to
+// maxBytes of texts (0: DefaultMaxTextBytes).
+func NewStore(max int, maxBytes int64) *Store {
 	if max <= 0 {
 		max = DefaultMaxAgents
 	}
-	return &Store{max: max, agents: map[agentKey]*Agent{}, order: list.New()}
+	if maxBytes <= 0 {
+		maxBytes = DefaultMaxTextBytes
+	}
+	return &Store{max: max, maxBytes: maxBytes, agents: map[agentKey]*Agent{}, order: list.New()}
 }
 
 // Agent is the agent of id; what id says is added to what is known.
@@ -95,13 +108,7 @@ func (s *Store) Agent(id *Identity) *Agent {
 	if a == nil {
 		a = &Agent{Identity: *id}
 		if len(s.agents) >= s.max {
-			old := s.order.Remove(s.order.Back()).(*Agent)
-			delete(s.agents, agentKey{old.AgentID, old.Start})
-			s.held.add(old.held(), -1)
-			s.Evicted++
-			if len(s.forgotten) < s.max {
-				s.forgotten = append(s.forgotten, old.Key())
-			}
+			s.forget(s.order.Back().Value.(*Agent))
 		}
 		s.agents[k], a.place = a, s.order.PushFront(a)
 		return a
@@ -123,6 +130,33 @@ func (s *Store) Agent(id *Identity) *Agent {
 		a.ServiceType = id.ServiceType
 	}
 	return a
+}
+
+// forget gives a up.
+func (s *Store) forget(a *Agent) {
+	s.order.Remove(a.place)
+	delete(s.agents, agentKey{a.AgentID, a.Start})
+	s.held.add(a.held(), -1)
+	s.bytes -= a.bytes
+	s.Evicted++
+	if len(s.forgotten) < s.max {
+		s.forgotten = append(s.forgotten, a.Key())
+	}
+}
+
+// room makes room for n more bytes of a's texts, for which other agents are
+// forgotten, the one used last last.
+func (s *Store) room(a *Agent, n int) bool {
+	for s.bytes+int64(n) > s.maxBytes {
+		old := s.order.Back().Value.(*Agent)
+		if old == a {
+			s.Full++
+			return false
+		}
+		s.forget(old)
+	}
+	s.bytes, a.bytes = s.bytes+int64(n), a.bytes+int64(n)
+	return true
 }
 
 // SetInfo learns what the agent says of its process.
@@ -155,6 +189,8 @@ func (s *Store) AddUID(a *Agent, m wire.Meta) {
 		return // agents send it up to three times
 	case !known && len(a.uids) >= maxMeta:
 		s.Full++
+		return
+	case !s.room(a, len(m.Text)-len(old)+len(m.UID)+textBytes):
 		return
 	case !known:
 		s.held.UIDs++
@@ -214,6 +250,8 @@ func (s *Store) add(a *Agent, to *map[int32]wire.Meta, m wire.Meta) {
 	case !known && len(*to) >= maxMeta:
 		s.Full++
 		return
+	case !s.room(a, len(m.Text)+len(m.Location)-len(old.Text)-len(old.Location)+textBytes):
+		return
 	case !known:
 		switch to {
 		case &a.apis:
@@ -226,6 +264,7 @@ func (s *Store) add(a *Agent, to *map[int32]wire.Meta, m wire.Meta) {
 	}
 	m.Text, m.Location = strings.Clone(m.Text), strings.Clone(m.Location)
 	(*to)[m.ID] = m
+	delete(a.names, m.ID)
 	s.dirty(a)
 }
 
@@ -244,9 +283,13 @@ func (s *Store) AddException(a *Agent, e *wire.ExceptionMeta) {
 	for _, l := range e.Exceptions {
 		k := exceptionKey{tx, e.SpanID, l.ChainID}
 		if len(a.exceptions) >= maxExceptions && a.exceptions[k] == nil {
-			s.held.Exceptions -= len(a.exceptions)
-			s.Full += uint64(len(a.exceptions))
-			clear(a.exceptions) // spans that never came
+			for k := range a.exceptions { // of spans that never came
+				s.takeException(a, k)
+				s.Full++
+			}
+		}
+		if !s.room(a, linkBytes(&l)) {
+			return
 		}
 		if a.exceptions[k] == nil {
 			s.held.Exceptions++
@@ -255,12 +298,25 @@ func (s *Store) AddException(a *Agent, e *wire.ExceptionMeta) {
 	}
 }
 
+// linkBytes is about what l takes.
+func linkBytes(l *wire.ChainLink) int {
+	n := textBytes + len(l.Class) + len(l.Message)
+	for _, f := range l.Stack {
+		n += 56 + len(f.Class) + len(f.File) + len(f.Method)
+	}
+	return n
+}
+
 // takeException gives a chain away.
 func (s *Store) takeException(a *Agent, k exceptionKey) []wire.ChainLink {
 	l := a.exceptions[k]
 	if l != nil {
 		s.held.Exceptions--
 		delete(a.exceptions, k)
+		for i := range l {
+			n := int64(linkBytes(&l[i]))
+			s.bytes, a.bytes = s.bytes-n, a.bytes-n
+		}
 	}
 	return l
 }

@@ -5,8 +5,7 @@ package convert
 
 // serviceTypes by code. Codes that are not here occur (plugins of users): what a
 // range means is in kindOf.
-var serviceTypes = map[int32]serviceType{
-	-1:   {"UNDEFINED", terminal},
+var serviceTypes = [10000]serviceType{
 	1:    {"UNKNOWN", remote},
 	2:    {"USER", remote},
 	3:    {"UNKNOWN_GROUP", remote},

@@ -6,6 +6,17 @@ type serviceType struct {
 	props props
 }
 
+// typeOf is the type of a code; without a name if it is not known.
+func typeOf(code int32) serviceType {
+	if code == -1 {
+		return serviceType{"UNDEFINED", terminal}
+	}
+	if uint32(code) < uint32(len(serviceTypes)) {
+		return serviceTypes[code]
+	}
+	return serviceType{}
+}
+
 type props uint8
 
 // Properties, as Pinpoint has them.
@@ -62,8 +73,7 @@ func isRemote(code int32) bool {
 	if c != classDatabase && c != classRPC && c != classQueue {
 		return false
 	}
-	t, known := serviceTypes[code]
-	return known && t.props&remote != 0 || really(code)
+	return typeOf(code).props&remote != 0 || really(code)
 }
 
 // dbSystem is db.system.name of a code, "" if none is known.
