@@ -10,7 +10,7 @@ targets=0 failed=()
 while IFS=' ' read -r pkg fuzz; do
 	targets=$((targets + 1))
 	echo "== $pkg $fuzz for $time"
-	go test -run='^$' -fuzz="^$fuzz\$" -fuzztime="$time" "$pkg" </dev/null || failed+=("$pkg $fuzz")
+	go test -run='^$' -fuzz="^$fuzz\$" -fuzztime="$time" -fuzzminimizetime=10x "$pkg" </dev/null || failed+=("$pkg $fuzz")
 done < <(
 	git grep -l -E '^func Fuzz[A-Z]' -- '*_test.go' | sort | while read -r f; do
 		sed -n "s|^func \(Fuzz[A-Za-z0-9_]*\)(.*|./$(dirname "$f") \1|p" "$f"

@@ -181,7 +181,7 @@ type writer struct {
 	// names: the value that comes next is a collection's name, which may be
 	// shown.
 	names bool
-	b     [maxText]byte
+	b     []byte // limit bytes to write to
 }
 
 // add appends s if all of it fits.

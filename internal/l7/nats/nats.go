@@ -88,6 +88,9 @@ type parser struct {
 	noPings bool // some may have been lost: which PONG answers which is not known
 }
 
+// maxWord is the length of the longest operation: CONNECT.
+const maxWord = 7
+
 // line is a protocol line.
 type line struct {
 	op     op
@@ -102,12 +105,16 @@ type line struct {
 
 // read reads the line at the front of b. more: b is too short to tell.
 func read(b []byte) (l line, ok, more bool) {
-	word := b
-	if i := bytes.IndexAny(b, " \t\r"); i >= 0 {
-		word = b[:i]
-	} else if len(b) > 8 {
+	word, i := b, 0
+	for i < len(b) && i <= maxWord && b[i] != ' ' && b[i] != '\t' && b[i] != '\r' {
+		i++
+	}
+	switch {
+	case i > maxWord:
 		return l, false, false
-	} else {
+	case i < len(b):
+		word = b[:i]
+	default:
 		for i := range ops {
 			if o := ops[i].word; len(b) <= len(o) && strings.EqualFold(l7.View(b), o[:len(b)]) {
 				return l, false, true
@@ -117,7 +124,7 @@ func read(b []byte) (l line, ok, more bool) {
 	}
 	args := false
 	for i := range ops {
-		if strings.EqualFold(l7.View(word), ops[i].word) {
+		if o := ops[i].word; len(o) == len(word) && o[0]|0x20 == word[0]|0x20 && strings.EqualFold(l7.View(word), o) {
 			l.op, l.from, args = ops[i].op, ops[i].from, ops[i].args
 		}
 	}
@@ -146,17 +153,19 @@ func read(b []byte) (l line, ok, more bool) {
 // split takes the arguments apart, and checks that they are what the operation
 // has.
 func (l *line) split() bool {
-	for b := l.rest; len(b) > 0; {
-		i := bytes.IndexAny(b, " \t")
-		if i < 0 {
-			i = len(b)
+	for b, i := l.rest, 0; i < len(b); {
+		start := i
+		for i < len(b) && b[i] != ' ' && b[i] != '\t' {
+			i++
 		}
 		if l.nargs == len(l.args) {
 			return false
 		}
-		l.args[l.nargs] = b[:i]
+		l.args[l.nargs] = b[start:i]
 		l.nargs++
-		b = bytes.TrimLeft(b[i:], " \t")
+		for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
+			i++
+		}
 	}
 	n, ok := l.nargs, true
 	number := func(i int) (v int) {

@@ -1,47 +1,54 @@
 package rocketmq
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // maxNesting bounds values inside a header's object; there is one level.
 const maxNesting = 8
 
-// object gives f the names and the raw values of the object b; false if b is
-// not one, to its end. Names with escapes do not occur.
-func object(b []byte, f func(k, v []byte)) bool {
+// member is the name and the raw value of the first member in b, which lies
+// inside an object, and what comes after it and its comma. Names with escapes do
+// not occur. At the object's end, ok is false and rest begins with its brace.
+// The members of extFields go to ext.
+func member(b []byte, ext *[]field) (k, v, rest []byte, ok bool) {
 	i := space(b, 0)
-	if i >= len(b) || b[i] != '{' {
-		return false
+	end := value(b, i, 0)
+	if end < 0 || b[i] != '"' || end-i < 2 {
+		return nil, nil, b[min(i, len(b)):], false
+	}
+	k = b[i+1 : end-1]
+	if i = space(b, end); i >= len(b) || b[i] != ':' {
+		return nil, nil, nil, false
 	}
 	i = space(b, i+1)
-	if i < len(b) && b[i] == '}' {
-		return true
+	if ext != nil && i < len(b) && b[i] == '{' && string(k) == "extFields" {
+		in := b[i+1:]
+		for {
+			var f field
+			if f.k, f.v, in, ok = member(in, nil); !ok {
+				break
+			}
+			if len(*ext) < maxFields {
+				*ext = append(*ext, f)
+			}
+		}
+		if len(in) == 0 || in[0] != '}' {
+			return nil, nil, nil, false
+		}
+		end = len(b) - len(in) + 1
+	} else if end = value(b, i, 0); end < 0 {
+		return nil, nil, nil, false
 	}
-	for i < len(b) {
-		end := value(b, i, 0)
-		if end < 0 || b[i] != '"' || end-i < 2 {
-			return false
-		}
-		k := b[i+1 : end-1]
-		if i = space(b, end); i >= len(b) || b[i] != ':' {
-			return false
-		}
-		i = space(b, i+1)
-		if end = value(b, i, 0); end < 0 {
-			return false
-		}
-		f(k, b[i:end])
-		i = space(b, end)
-		switch {
-		case i >= len(b):
-			return false
-		case b[i] == '}':
-			return true
-		case b[i] != ',':
-			return false
-		}
-		i = space(b, i+1)
+	v = b[i:end]
+	if i = space(b, end); i < len(b) && b[i] == ',' {
+		return k, v, b[i+1:], true
 	}
-	return false
+	if i >= len(b) || b[i] != '}' {
+		return nil, nil, nil, false
+	}
+	return k, v, b[i:], true
 }
 
 func space(b []byte, i int) int {
@@ -58,12 +65,14 @@ func value(b []byte, i, depth int) int {
 	}
 	switch b[i] {
 	case '"':
-		for i++; i < len(b); i++ {
-			switch b[i] {
-			case '\\':
-				i++
-			case '"':
-				return i + 1
+		start := i
+		for i++; i < len(b); {
+			j := bytes.IndexByte(b[i:], '"')
+			if j < 0 {
+				return -1
+			}
+			if i += j + 1; b[i-2] != '\\' || !escaped(b[start+1:i-1]) {
+				return i
 			}
 		}
 		return -1
@@ -99,24 +108,30 @@ func value(b []byte, i, depth int) int {
 	return i
 }
 
-// unquote is the text of a JSON string; b itself where nothing is escaped.
-func unquote(b []byte) []byte {
+// escaped reports whether what follows b, the beginning of a text, is escaped: an
+// odd number of backslashes is before it.
+func escaped(b []byte) bool {
+	n := 0
+	for n < len(b) && b[len(b)-1-n] == '\\' {
+		n++
+	}
+	return n%2 == 1
+}
+
+// trim is a raw value without its quotes; nothing for null.
+func trim(b []byte) []byte {
 	if len(b) < 2 || b[0] != '"' {
 		if string(b) == "null" {
 			return nil
 		}
 		return b
 	}
-	b = b[1 : len(b)-1]
-	i := 0
-	for i < len(b) && b[i] != '\\' {
-		i++
-	}
-	if i == len(b) {
-		return b
-	}
-	out := append(make([]byte, 0, len(b)), b[:i]...)
-	for ; i < len(b); i++ {
+	return b[1 : len(b)-1]
+}
+
+// unescape appends the text of a JSON string, without its quotes, to out.
+func unescape(out, b []byte) []byte {
+	for i := 0; i < len(b); i++ {
 		if b[i] != '\\' || i+1 == len(b) {
 			out = append(out, b[i])
 			continue

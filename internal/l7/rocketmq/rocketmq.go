@@ -36,14 +36,25 @@ const (
 	maxText   = 512
 )
 
-type parser struct{ opts *l7.Options }
+type parser struct {
+	opts  *l7.Options
+	plain []byte  // texts without their escapes, for one call
+	ext   []field // likewise
+}
 
 // command is a header.
 type command struct {
 	code, flag, opaque int64
 	remark             []byte
-	fields             func(f func(k, v []byte)) // calls f for each extension field
+	fields             []field // extension fields; of JSON, raw
+	json               bool
 }
+
+// field is an extension field.
+type field struct{ k, v []byte }
+
+// maxFields bounds the fields that are looked at: messages have 15.
+const maxFields = 64
 
 const (
 	flagResponse = 1
@@ -74,7 +85,7 @@ func detect(b []byte) l7.Verdict {
 	case len(b) < 8 || len(b) < 8+min(header, 1<<10):
 		return l7.More
 	}
-	cmd, ok := read(kind, b[8:min(len(b), 8+header)])
+	cmd, ok := read(kind, b[8:min(len(b), 8+header)], nil)
 	switch {
 	case !ok || cmd.flag > 3 || cmd.flag < 0 || cmd.code < 0 || cmd.code > 1<<15:
 		return l7.No
@@ -84,16 +95,17 @@ func detect(b []byte) l7.Verdict {
 	return l7.Request
 }
 
-func read(kind byte, b []byte) (command, bool) {
+// read reads a header; the memory of ext is used.
+func read(kind byte, b []byte, ext []field) (command, bool) {
 	if kind == 0 {
-		return readJSON(b)
+		return readJSON(b, ext)
 	}
-	return readBinary(b)
+	return readBinary(b, ext)
 }
 
 // readBinary reads RocketMQ's own form,
 // https://github.com/apache/rocketmq/blob/develop/remoting/src/main/java/org/apache/rocketmq/remoting/protocol/RocketMQSerializable.java
-func readBinary(b []byte) (x command, ok bool) {
+func readBinary(b []byte, ext []field) (x command, ok bool) {
 	c := l7.Cursor{B: b}
 	x.code = int64(c.U16())
 	language := c.U8()
@@ -101,29 +113,36 @@ func readBinary(b []byte) (x command, ok bool) {
 	x.opaque = int64(int32(c.U32()))
 	x.flag = int64(int32(c.U32()))
 	x.remark = c.Take(int(c.U32()))
-	ext := c.Take(int(c.U32()))
+	e := l7.Cursor{B: c.Take(int(c.U32()))}
 	if c.Short() || c.Len() != 0 || language > 20 {
 		return x, false
 	}
-	x.fields = func(f func(k, v []byte)) {
-		e := l7.Cursor{B: ext}
-		for e.Len() > 0 {
-			k := e.Take(int(e.U16()))
-			v := e.Take(int(e.U32()))
-			if e.Short() {
-				return
-			}
-			f(k, v)
+	for e.Len() > 0 && len(ext) < maxFields {
+		k := e.Take(int(e.U16()))
+		v := e.Take(int(e.U32()))
+		if e.Short() {
+			break
 		}
+		ext = append(ext, field{k, v})
 	}
+	x.fields = ext
 	return x, true
 }
 
 // readJSON reads a header in JSON: a flat object, and extFields of texts in it.
-func readJSON(b []byte) (x command, ok bool) {
-	var ext []byte
+func readJSON(b []byte, ext []field) (x command, ok bool) {
+	x.json = true
+	i := space(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return x, false
+	}
 	seen := 0
-	whole := object(b, func(k, v []byte) {
+	for rest := b[i+1:]; ; {
+		var k, v []byte
+		if k, v, rest, ok = member(rest, &ext); !ok {
+			x.fields = ext
+			return x, seen == 3 && len(rest) > 0 && rest[0] == '}'
+		}
 		var to *int64
 		switch l7.View(k) {
 		case "code":
@@ -133,23 +152,16 @@ func readJSON(b []byte) (x command, ok bool) {
 		case "opaque":
 			to = &x.opaque
 		case "remark":
-			x.remark = unquote(v)
-			return
-		case "extFields":
-			ext = v
-			return
+			x.remark = v
+			continue
 		default:
-			return
+			continue
 		}
 		if n, ok := number(v); ok {
 			*to = n
 			seen++
 		}
-	})
-	x.fields = func(f func(k, v []byte)) {
-		object(ext, func(k, v []byte) { f(k, unquote(v)) })
 	}
-	return x, whole && seen == 3
 }
 
 // number reads a decimal number.
@@ -188,7 +200,8 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	case len(w.B) < 8+header:
 		return total, l7.ErrSkip
 	}
-	x, ok := read(kind, w.B[8:8+header])
+	x, ok := read(kind, w.B[8:8+header], p.ext[:0])
+	p.ext = x.fields[:0]
 	if !ok {
 		return 0, l7.ErrLost
 	}
@@ -206,25 +219,27 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	if answer != (side == l7.Server) {
 		return total, l7.ErrSkip
 	}
-	var f message
+	p.plain = p.plain[:0]
 	if answer {
 		m.Type = l7.TypeResponse
 		p.status(m, &x)
-		x.fields(func(k, v []byte) {
-			if l7.View(k) != "queueOffset" {
-				return
+		for i := range x.fields {
+			f := &x.fields[i]
+			if l7.View(f.k) != "queueOffset" {
+				continue
 			}
-			if n, ok := number(v); ok {
+			if n, ok := number(trim(f.v)); ok {
 				m.AddInt("hopscope.messaging.offset", n)
 			}
-		})
+		}
 		return total, nil
 	}
-	p.request(&x, &f, m)
+	p.request(&x, m)
 	return total, nil
 }
 
-func (p *parser) request(x *command, f *message, m *l7.Message) {
+func (p *parser) request(x *command, m *l7.Message) {
+	var f message
 	if x.flag&flagOneWay != 0 {
 		m.Type = l7.TypeOneWay
 	}
@@ -232,20 +247,21 @@ func (p *parser) request(x *command, f *message, m *l7.Message) {
 	var b [20]byte
 	m.Session = m.Text.Copy(strconv.AppendInt(b[:0], x.opaque, 10))
 	v2 := x.code == 310 || x.code == 320
-	x.fields(func(k, v []byte) {
+	for i := range x.fields {
+		k, v := x.fields[i].k, x.fields[i].v
 		switch name := l7.View(k); {
 		case v2 && name == "a", name == "producerGroup", name == "consumerGroup", name == "group":
-			f.group = v
+			f.group = p.text(x, v)
 		case v2 && name == "b", name == "topic":
-			f.topic = v
+			f.topic = p.text(x, v)
 		case v2 && name == "e", name == "queueId":
-			f.queue = v
+			f.queue = p.text(x, v)
 		case v2 && name == "i", name == "properties":
-			f.properties = v
-		default:
-			p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+			f.properties = p.text(x, v)
+		case len(name) > 1:
+			p.opts.Propagation.Header(&m.Trace, m.Text, k, trim(v))
 		}
-	})
+	}
 	switch x.code {
 	case 10, 310, 320, 325:
 		m.Flow = l7.FlowPublish
@@ -266,12 +282,17 @@ func (p *parser) request(x *command, f *message, m *l7.Message) {
 	add("messaging.consumer.group.name", f.group)
 	// Properties are name 1 value 2 name 1 value 2.
 	for props := f.properties; len(props) > 0; {
-		var kv []byte
-		kv, props, _ = bytes.Cut(props, []byte{2})
-		k, v, ok := bytes.Cut(kv, []byte{1})
-		if !ok {
+		kv := props
+		if i := bytes.IndexByte(props, 2); i >= 0 {
+			kv, props = props[:i], props[i+1:]
+		} else {
+			props = nil
+		}
+		i := bytes.IndexByte(kv, 1)
+		if i < 0 {
 			continue
 		}
+		k, v := kv[:i], kv[i+1:]
 		switch l7.View(k) {
 		case "UNIQ_KEY":
 			add("messaging.message.id", v)
@@ -298,7 +319,25 @@ func (p *parser) status(m *l7.Message, x *command) {
 	default:
 		m.Status = l7.StatusServerError
 	}
-	m.Error = m.Text.Copy(x.remark[:min(len(x.remark), maxText)])
+	remark := p.text(x, x.remark)
+	m.Error = m.Text.Copy(remark[:min(len(remark), maxText)])
+}
+
+// text is a value as text.
+func (p *parser) text(x *command, v []byte) []byte {
+	if !x.json {
+		return v
+	}
+	if v = trim(v); bytes.IndexByte(v, '\\') < 0 {
+		return v
+	}
+	if need := len(p.plain) + len(v); need > cap(p.plain) {
+		// What was handed out of the old one stays as it is.
+		p.plain = append(make([]byte, 0, 2*need), p.plain...)
+	}
+	at := len(p.plain)
+	p.plain = unescape(p.plain, v)
+	return p.plain[at:len(p.plain):len(p.plain)]
 }
 
 // operation is RequestCode's name of a code.

@@ -134,7 +134,7 @@ func (p *parser) sql(b []byte, whole bool, m *l7.Message) {
 	n := utf8Of(p.text, b)
 	name, op := m.Name, m.Op
 	m.Name = ""
-	sqltext.Read(p.opts, p.text[:n], m)
+	sqltext.ReadAs(sqltext.Standard, p.opts, p.text[:n], m)
 	if m.Op == "" {
 		m.Op, m.Name = op, name
 	}

@@ -172,7 +172,7 @@ func headers(b []byte) int {
 	if total == 22 && (first != 18 || kind != 2) {
 		return 0
 	}
-	return int(total)
+	return min(int(total), len(b)) // the rest may be cut
 }
 
 func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {

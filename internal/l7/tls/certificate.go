@@ -1,8 +1,6 @@
 package tls
 
 import (
-	"time"
-
 	"github.com/hopscope/hopscope/internal/l7"
 )
 
@@ -25,7 +23,7 @@ func certificate(c l7.Cursor, m *l7.Message) {
 	if validity == nil {
 		return
 	}
-	from, to := validity.time(), validity.time()
+	from, to := validity.time(m.Text), validity.time(m.Text)
 	subject := d.take(tagSequence)
 	add := func(key, value string) {
 		if value != "" {
@@ -101,25 +99,37 @@ func (d *der) take(tag byte) der {
 // skip moves behind the element at the front if it has that tag.
 func (d *der) skip(tag byte) { d.take(tag) }
 
-// time is the next element as ISO 8601.
-func (d *der) time() string {
-	layout := "060102150405Z"
+// time is the next element as ISO 8601: DER writes times as digits and a Z.
+func (d *der) time(text *l7.Text) string {
 	v := d.take(tagUTCTime)
+	century := "20"
+	if v != nil && len(v) == 13 && v[0] >= '5' {
+		century = "19" // two digits of a year are of 1950 to 2049
+	}
 	if v == nil {
-		if v = d.take(tagTime); v == nil {
+		if v = d.take(tagTime); len(v) != 15 {
 			return ""
 		}
-		layout = "20060102150405Z"
+		century = l7.View(v[:2])
+		v = v[2:]
 	}
-	t, err := time.Parse(layout, string(v))
-	if err != nil {
+	if len(v) != 13 || v[12] != 'Z' {
 		return ""
 	}
-	// Two digits of a year are of 1950 to 2049; time.Parse takes 1969 to 2068.
-	if len(layout) == 13 && t.Year() >= 2050 {
-		t = t.AddDate(-100, 0, 0)
+	var part [6]int
+	for i := range part {
+		hi, lo := v[2*i]-'0', v[2*i+1]-'0'
+		if hi > 9 || lo > 9 {
+			return ""
+		}
+		part[i] = int(hi)*10 + int(lo)
 	}
-	return t.Format(time.RFC3339)
+	if part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > 31 || part[3] > 23 || part[4] > 59 || part[5] > 60 ||
+		century[0]-'0' > 9 || century[1]-'0' > 9 {
+		return ""
+	}
+	s := l7.View(v)
+	return text.Join(century, s[:2], "-", s[2:4], "-", s[4:6], "T", s[6:8], ":", s[8:10], ":", s[10:13])
 }
 
 // name writes a distinguished name as RFC 4514 has it, its parts in the order of

@@ -128,7 +128,7 @@ func (p *parser) request(b []byte, cut bool, m *l7.Message) bool {
 		if m.Op == "EXECUTE" {
 			if s := statement(b); s != nil {
 				m.Op = ""
-				sqltext.Read(p.opts, s, m)
+				sqltext.ReadAs(sqltext.Standard, p.opts, s, m)
 			} else if m.Name = m.Op; cut {
 				m.Op = ""
 			}
@@ -162,6 +162,9 @@ var verbs = [...]string{"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "BEGIN"
 // none that is sure.
 func statement(b []byte) []byte {
 	for i := 3; i+4 < len(b); i++ {
+		if c := b[i] | 0x20; c < 'a' && c != '/' || c > 'z' || b[i-1] < 4 && b[i-2] < 1 {
+			continue
+		}
 		if !verb(b[i:]) && !comment(b[i:]) {
 			continue
 		}
@@ -186,7 +189,18 @@ const long = 0xfe
 
 func comment(b []byte) bool { return b[0] == '/' && b[1] == '*' }
 
+// beginnings has the bits of the letters that verbs begin with.
+var beginnings = func() (bits uint32) {
+	for _, v := range verbs {
+		bits |= 1 << (v[0] & 31)
+	}
+	return bits
+}()
+
 func verb(b []byte) bool {
+	if b[0]|0x20 < 'a' || beginnings>>(b[0]&31)&1 == 0 {
+		return false
+	}
 	for _, v := range &verbs {
 		if len(b) > len(v) && b[0]|0x20 == v[0]|0x20 && bytes.EqualFold(b[:len(v)], []byte(v)) {
 			c := b[len(v)]
