@@ -153,8 +153,23 @@ func cipherName(id uint16) string {
 	case 0xccaa:
 		return "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
 	}
-	return stdtls.CipherSuiteName(id)
+	if name := suites[id]; name != "" {
+		return name
+	}
+	return stdtls.CipherSuiteName(id) // its number
 }
+
+// suites are the names that Go has; CipherSuiteName makes the list anew each
+// time.
+var suites = func() map[uint16]string {
+	names := map[uint16]string{}
+	for _, list := range [][]*stdtls.CipherSuite{stdtls.CipherSuites(), stdtls.InsecureCipherSuites()} {
+		for _, s := range list {
+			names[s.ID] = s.Name
+		}
+	}
+	return names
+}()
 
 // alertName is the name of an alert (RFC 8446, 6), "" for numbers that are none.
 func alertName(a byte) string {
