@@ -2,6 +2,7 @@ package hop
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -17,11 +18,22 @@ func (k Key) Bytes() (b [8]byte) {
 
 // Hex is k as 16 lower-case hex digits, written into dst.
 func (k Key) Hex(dst []byte) []byte {
-	const digits = "0123456789abcdef"
-	for s := 60; s >= 0; s -= 4 {
-		dst = append(dst, digits[k>>s&15])
-	}
-	return dst
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], hexDigits(uint32(k>>32)))
+	binary.BigEndian.PutUint64(b[8:], hexDigits(uint32(k)))
+	return append(dst, b[:]...)
+}
+
+// hexDigits are the digits of n, the first in the highest byte: all at once,
+// since every span has two such texts.
+func hexDigits(n uint32) uint64 {
+	x := uint64(n)
+	x = (x | x<<16) & 0x0000ffff0000ffff // each digit into a byte of its own
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
+	const ones = 0x0101010101010101
+	letters := (x + 6*ones) >> 4 & ones // 1 where the digit is 10 or more
+	return x + '0'*ones + letters*('a'-'0'-10)
 }
 
 // What a key is made of is tagged, so that keys of different makes never meet
@@ -40,13 +52,7 @@ const (
 // XID is the key of an exchange from the TCP sequence numbers of the first byte
 // of its request and of its response: the same at every capture point, known
 // when the response is seen.
-func XID(request, response uint32) Key {
-	var b [9]byte
-	b[0] = tagXID
-	binary.BigEndian.PutUint32(b[1:], request)
-	binary.BigEndian.PutUint32(b[5:], response)
-	return sum(b[:])
-}
+func XID(request, response uint32) Key { return tagged(tagXID, uint64(request)<<32|uint64(response)) }
 
 // ConnKey is a TCP connection by the sequence numbers of the first byte of each
 // direction (the SYN counts one and is not a byte).
@@ -63,11 +69,13 @@ func LID(c ConnKey, offset uint64) Key {
 	if !c.Known {
 		return 0
 	}
+	// tag, client, server, offset: as words, like all that is hashed here. Of
+	// shorter pieces the hash would have to wait until they are in memory.
 	var b [17]byte
-	b[0] = tagLID
-	binary.BigEndian.PutUint32(b[1:], c.Client)
-	binary.BigEndian.PutUint32(b[5:], c.Server)
-	binary.BigEndian.PutUint64(b[9:], offset)
+	client, server, at := uint64(bits.ReverseBytes32(c.Client)), uint64(bits.ReverseBytes32(c.Server)), bits.ReverseBytes64(offset)
+	binary.LittleEndian.PutUint64(b[:], uint64(tagLID)|client<<8|server<<40)
+	binary.LittleEndian.PutUint64(b[8:], server>>24|at<<8)
+	b[16] = byte(at >> 56)
 	return sum(b[:])
 }
 
@@ -101,36 +109,42 @@ func Private(conn, offset uint64, time int64) Key {
 // SpanID names one hop: the exchange, where it was seen, by which host, on
 // which interface ("" at processes). Two taps of one place write one span.
 func SpanID(exchange Key, p Point, host, iface string) Key {
-	var d xxhash.Digest
-	d.Reset()
-	var b [10]byte
-	b[0] = tagSpan
-	binary.BigEndian.PutUint64(b[1:], uint64(exchange))
+	var room [96]byte // more than a host's id and an interface's name take
+	b := room[:10]
+	put(b, tagSpan, uint64(exchange))
 	b[9] = byte(p)
-	d.Write(b[:])
-	d.WriteString(host)
-	d.Write(b[:1])
-	d.WriteString(iface)
-	return nonzero(d.Sum64())
+	b = append(b, host...)
+	b = append(b, tagSpan)
+	b = append(b, iface...)
+	return sum(b)
 }
 
 // Wire is the reserved span id of the client host's outermost hop.
 func Wire(lid Key) Key {
-	var b [9]byte
-	b[0] = tagWire
-	binary.BigEndian.PutUint64(b[1:], uint64(lid))
-	return sum(b[:])
+	return tagged(tagWire, uint64(lid))
 }
 
 // TraceID is the trace id of a component without one: from its topmost root.
 func TraceID(root Key) (id [16]byte) {
 	var b [10]byte
-	b[0] = tagTrace
-	binary.BigEndian.PutUint64(b[1:], uint64(root))
+	put(b[:], tagTrace, uint64(root))
 	binary.BigEndian.PutUint64(id[:8], xxhash.Sum64(b[:]))
 	b[9] = 1
 	binary.BigEndian.PutUint64(id[8:], uint64(sum(b[:])))
 	return id
+}
+
+// put writes tag and n, most significant byte first, into the first nine of b.
+func put(b []byte, tag byte, n uint64) {
+	n = bits.ReverseBytes64(n)
+	binary.LittleEndian.PutUint64(b, uint64(tag)|n<<8)
+	b[8] = byte(n >> 56)
+}
+
+func tagged(tag byte, n uint64) Key {
+	var b [9]byte
+	put(b[:], tag, n)
+	return sum(b[:])
 }
 
 func sum(b []byte) Key { return nonzero(xxhash.Sum64(b)) }

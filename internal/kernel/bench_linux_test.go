@@ -28,7 +28,7 @@ func BenchmarkPair(b *testing.B) {
 			}
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan struct{})
-			go func() { defer close(done); _ = c.Run(ctx, func([]byte) {}) }()
+			go func() { defer close(done); _ = c.Run(ctx, func([]byte) {}, func() {}) }()
 			defer func() { cancel(); <-done; c.Close() }()
 			pair(b)
 			if os.Getenv("HOPSCOPE_BPF_STATS") != "" {

@@ -77,8 +77,9 @@ func (c *Capture) Hooks() []Hook { return append([]Hook(nil), c.hooks...) }
 
 // Run gives every record to f in kernel order, until ctx is done; then it reads
 // what is left. f may not keep what it is given. Records about no socket
-// (event.Kind.Broadcast) are made here and mixed in.
-func (c *Capture) Run(ctx context.Context, f func(raw []byte)) error {
+// (event.Kind.Broadcast) are made here and mixed in. idle is called after
+// records, when there are no more for now.
+func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) error {
 	var e event.Event
 	var own []byte
 	make1 := func(k event.Kind) {
@@ -100,6 +101,7 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte)) error {
 		f(b)
 	}
 	var nextClock, nextLoss uint64
+	flush := c.cfg.Flush
 	for done := false; !done; {
 		done = ctx.Err() != nil
 		now := monotonic()
@@ -126,12 +128,24 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte)) error {
 		if c.wished.Swap(false) {
 			c.bump()
 		}
+		idle()
+		// A host without traffic is looked at less often.
+		if flush = min(2*flush, maxFlush*c.cfg.Flush); records > 0 {
+			flush = c.cfg.Flush
+		}
 		if !done {
-			c.ring.wait(c.cfg.Flush)
+			c.ring.wait(flush)
 		}
 	}
 	return nil
 }
+
+// maxFlush is how many times Flush passes before an empty ring is looked at
+// again.
+const maxFlush = 4
+
+// wake is how many bytes in the ring wake the reader.
+func (c Config) wake() int { return c.RingBytes / 4 }
 
 // clockDrift is how far the clocks may drift apart before it is told.
 const clockDrift = 20_000 // ns

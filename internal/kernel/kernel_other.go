@@ -11,7 +11,7 @@ type Capture struct{}
 func Start(Config) (*Capture, error) { return nil, ErrUnsupported }
 
 // Run returns at once.
-func (*Capture) Run(context.Context, func(raw []byte)) error { return ErrUnsupported }
+func (*Capture) Run(context.Context, func(raw []byte), func()) error { return ErrUnsupported }
 
 // Mute does nothing.
 func (*Capture) Mute(uint64) {}

@@ -38,7 +38,7 @@ func (c *Capture) load(r *row) error {
 	if err := c.fillFilters(); err != nil {
 		return err
 	}
-	if c.ring, err = newRing(c.maps["hs_events"]); err != nil {
+	if c.ring, err = newRing(c.maps["hs_events"], c.cfg.wake()); err != nil {
 		return err
 	}
 	if err := c.whoami(spec, coll.Variables["hs_self"]); err != nil {
@@ -75,7 +75,7 @@ func (c *Capture) configure(spec *ebpf.CollectionSpec) error {
 		set("hs_cfg_max_capture", uint32(c.cfg.MaxCapture)),
 		set("hs_cfg_further", uint32(c.cfg.Further)),
 		set("hs_cfg_want", c.cfg.Filter.want()),
-		set("hs_cfg_wake", uint32(c.cfg.RingBytes/4)),
+		set("hs_cfg_wake", uint32(c.cfg.wake())),
 		set("hs_cfg_udp", !c.cfg.NoUDP),
 		set("hs_cfg_unix", !c.cfg.NoUnix),
 		set("hs_cfg_started", time.Now().Unix()),

@@ -91,7 +91,7 @@ func (p *Packets) load() error {
 			return fmt.Errorf("place %s: %w", name, err)
 		}
 	}
-	p.ring, err = newRing(p.maps["hs_packets"])
+	p.ring, err = newRing(p.maps["hs_packets"], p.cfg.RingBytes/4)
 	return err
 }
 

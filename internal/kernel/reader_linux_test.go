@@ -36,7 +36,7 @@ func TestBareReader(t *testing.T) {
 	var before, ru unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &before)
 	var sum uint64
-	if err := c.Run(ctx, func(raw []byte) { sum += uint64(raw[30]) }); err != nil {
+	if err := c.Run(ctx, func(raw []byte) { sum += uint64(raw[30]) }, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &ru)

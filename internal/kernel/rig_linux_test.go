@@ -60,7 +60,7 @@ func startRig(t testing.TB, cfg Config) *rig {
 			}
 			e.Payload = bytes.Clone(e.Payload)
 			r.ch <- e
-		})
+		}, func() {})
 	}()
 	t.Cleanup(func() {
 		r.cancel()

@@ -13,36 +13,21 @@ import (
 	"github.com/hopscope/hopscope/internal/stream"
 )
 
-// own is how many attributes an exchange may have beside those of its
-// connection, of its protocol and of its messages: all that the functions below
-// write.
-const own = 47
-
 // attributes writes those of the span.
 func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *result) {
 	x := l.Exchange
 	w := &b.w
-	w.begin(s.Attributes(), own+len(pl.attrs)+len(pl.speaks)+len(x.Req.Msg.Attrs)+len(x.Resp.Msg.Attrs))
+	w.begin(s.Attributes())
 	p := x.Protocol
-	host, port := "", ""
+	domain := ""
 	if p.Keys.Domain == semconv.ServerAddress {
-		host, port = hostPort(first(x.Req.Msg.Domain, x.Resp.Msg.Domain))
+		domain = first(x.Req.Msg.Domain, x.Resp.Msg.Domain)
 	}
-	if host == "" {
-		w.all(pl.attrs)
-	} else {
-		w.all(pl.attrs[:len(pl.attrs)-pl.ends])
-		w.str(semconv.ServerAddress, host)
-		if n := portNumber(port); n != 0 {
-			w.int(semconv.ServerPort, n)
-		} else if pl.ends > 0 {
-			w.all(pl.attrs[len(pl.attrs)-1:])
-		}
-	}
+	pl.ends(w, domain)
 	w.opt(semconv.NetworkProtocolVersion, first(x.Req.Msg.Version, x.Resp.Msg.Version))
 	b.association(l)
 	b.profile(x, pl)
-	w.own = len(w.kv)
+	w.own = w.n
 	w.all(pl.speaking(w, p))
 	b.application(x, o)
 	w.messages(x.Req.Msg.Attrs)
@@ -105,8 +90,7 @@ func (b *Builder) key(name string, k hop.Key) {
 		return
 	}
 	var hex [16]byte
-	k.Hex(hex[:0])
-	b.w.str(name, b.text.Copy(hex[:]))
+	b.w.str(name, b.text.Copy(k.Hex(hex[:0])))
 }
 
 // application: what was asked and what came of it, under the names that the
@@ -130,7 +114,7 @@ func (b *Builder) application(x *session.Exchange, o *result) {
 			w.str(k.Code, o.code)
 		}
 	}
-	w.str(semconv.ResponseStatus, o.status)
+	w.all(b.statuses[o.status])
 	if o.failed {
 		w.str(semconv.ErrorType, o.errorType())
 	}
@@ -138,10 +122,10 @@ func (b *Builder) application(x *session.Exchange, o *result) {
 
 	switch {
 	case x.OneWay && x.FromServer:
-		w.str(semconv.SessionType, semconv.TypeResponse)
+		w.all(b.types[typeResponse])
 		w.int(semconv.ResponseBytes, int64(x.Req.Bytes))
 	case x.Resp.Seen:
-		w.str(semconv.SessionType, semconv.TypeSession)
+		w.all(b.types[typeSession])
 		w.int(semconv.RequestBytes, int64(x.Req.Bytes))
 		w.int(semconv.ResponseBytes, int64(x.Resp.Bytes))
 		w.int(semconv.RequestEnd, x.Req.End)
@@ -150,7 +134,7 @@ func (b *Builder) application(x *session.Exchange, o *result) {
 			w.int(semconv.ResponseBody, x.Resp.Body)
 		}
 	default:
-		w.str(semconv.SessionType, semconv.TypeRequest)
+		w.all(b.types[typeRequest])
 		w.int(semconv.RequestBytes, int64(x.Req.Bytes))
 		w.int(semconv.RequestEnd, x.Req.End)
 	}

@@ -53,8 +53,11 @@ type Builder struct {
 	names  names
 	text   l7.Text
 	w      writer
-	// provisional is hopscope.trace.provisional, which most spans have.
-	provisional []keyValue
+	// What many spans have: hopscope.trace.provisional, hopscope.session.type,
+	// hopscope.response.status.
+	provisional shared
+	types       [3]shared // of typeSession ...
+	statuses    [l7.StatusServerError + 2]shared
 }
 
 // groupKey is what has a resource of its own: a process, or an interface.
@@ -63,6 +66,13 @@ type groupKey struct {
 	iface string
 	pid   uint32
 }
+
+// Indices of Builder.types.
+const (
+	typeSession = iota
+	typeRequest
+	typeResponse
+)
 
 // New makes a builder that hands batches to next.
 func New(cfg Config, next func(td ptrace.Traces, spans int)) *Builder {
@@ -74,6 +84,16 @@ func New(cfg Config, next func(td ptrace.Traces, spans int)) *Builder {
 	}
 	b := &Builder{cfg: cfg, next: next, batch: ptrace.NewTraces(), number: 1, groups: map[groupKey]ptrace.SpanSlice{}, w: newWriter()}
 	b.provisional = b.w.make([]l7.Attr{{Key: semconv.TraceProvisional, Int: 1, Kind: l7.AttrBool}})
+	for i, t := range [...]string{typeSession: semconv.TypeSession, typeRequest: semconv.TypeRequest, typeResponse: semconv.TypeResponse} {
+		b.types[i] = b.w.make([]l7.Attr{{Key: semconv.SessionType, Str: t}})
+	}
+	for i := range b.statuses {
+		name := l7.Status(i).String()
+		if i == timedOut {
+			name = statusTimeout
+		}
+		b.statuses[i] = b.w.make([]l7.Attr{{Key: semconv.ResponseStatus, Str: name}})
+	}
 	return b
 }
 
@@ -84,7 +104,7 @@ func (b *Builder) Put(l *cause.Linked) {
 	if b.spans == 0 {
 		b.since = x.Over
 	}
-	b.fill(pl.spans.AppendEmpty(), l, pl)
+	b.fill(b.w.span(&pl.spans), l, pl)
 	if b.spans++; b.spans >= b.cfg.MaxSpans {
 		b.Flush()
 	}
@@ -121,7 +141,7 @@ func (b *Builder) fill(s ptrace.Span, l *cause.Linked, pl *place) {
 			s.SetFlags(flagsRemote)
 		}
 	}
-	s.SetName(b.names.of(x))
+	s.SetName(pl.name(x, &b.names))
 	s.SetKind(kind(x, point))
 	s.SetStartTimestamp(pcommon.Timestamp(x.Req.Start))
 	s.SetEndTimestamp(pcommon.Timestamp(max(end(x), x.Req.Start)))

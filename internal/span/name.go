@@ -1,10 +1,6 @@
 package span
 
-import (
-	"strings"
-
-	"github.com/hopscope/hopscope/internal/session"
-)
+import "strings"
 
 // names makes span names and remembers them: there are few, and each would be
 // an allocation.
@@ -14,20 +10,8 @@ type names struct{ of2 map[[2]string]string }
 // turn out to be many, the memory starts anew.
 const maxNames = 4096
 
-// of is the name of x's span: what the protocol says, else operation and route.
-func (n *names) of(x *session.Exchange) string {
-	req, resp := &x.Req.Msg, &x.Resp.Msg
-	op, route := first(req.Op, resp.Op), first(req.Route, resp.Route)
-	switch name := first(req.Name, resp.Name); {
-	case name != "":
-		return name
-	case op == "" && route == "":
-		return x.Protocol.Name
-	case op == "":
-		return route
-	case route == "":
-		return op
-	}
+// of is the name of an operation on a route. One of them may be empty.
+func (n *names) of(op, route string) string {
 	k := [2]string{op, route}
 	if s, ok := n.of2[k]; ok {
 		return s
@@ -36,8 +20,11 @@ func (n *names) of(x *session.Exchange) string {
 		n.of2 = map[[2]string]string{}
 	}
 	s := op + " " + route
+	if op == "" || route == "" {
+		s = strings.Clone(first(op, route))
+	}
 	// The key's parts would pin the memory they are cut from.
-	n.of2[[2]string{s[:len(op)], s[len(op)+1:]}] = s
+	n.of2[[2]string{s[:len(op)], s[len(s)-len(route):]}] = s
 	return s
 }
 

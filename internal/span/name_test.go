@@ -19,7 +19,7 @@ func TestName(t *testing.T) {
 	} {
 		x := &session.Exchange{Protocol: httpProto}
 		x.Req.Msg = l7.Message{Name: c.name, Op: c.op, Route: c.route}
-		if got := n.of(x); got != c.want {
+		if got := new(place).name(x, &n); got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}
 	}
@@ -27,7 +27,7 @@ func TestName(t *testing.T) {
 	for i := range 3 * maxNames {
 		x := &session.Exchange{Protocol: httpProto}
 		x.Req.Msg = l7.Message{Op: "GET", Route: fmt.Sprint("/", i)}
-		if got := n.of(x); got != fmt.Sprint("GET /", i) || len(n.of2) > maxNames {
+		if got := new(place).name(x, &n); got != fmt.Sprint("GET /", i) || len(n.of2) > maxNames {
 			t.Fatalf("%q, %d remembered", got, len(n.of2))
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // result is how an exchange ended.
 type result struct {
-	status  string // hopscope.response.status
+	status  int // hopscope.response.status: an l7.Status, or timedOut
 	code    string
 	message string // the protocol's words for what went wrong
 	// failed: the span's status is Error. A client's mistake is no error of the
@@ -25,25 +25,27 @@ func outcome(x *session.Exchange, p hop.Point) (o result) {
 	o.code = m.Code
 	switch {
 	case m.Status != l7.StatusUnset:
-		o.status = m.Status.String()
+		o.status = int(m.Status)
 		o.failed = m.Status == l7.StatusServerError || m.Status == l7.StatusClientError && !p.OfServer()
 		if m.Status.Failed() {
 			o.message = m.Error
 		}
 	case x.Incomplete == session.Timeout:
-		o.status, o.failed = statusTimeout, true
-	default:
-		o.status = l7.StatusUnset.String()
+		o.status, o.failed = timedOut, true
 	}
 	return o
 }
 
-const statusTimeout = "timeout"
+// timedOut is the status of an exchange without an answer in time.
+const (
+	timedOut      = int(l7.StatusServerError) + 1
+	statusTimeout = "timeout"
+)
 
 // errorType is the value of error.type, for a failed exchange.
 func (o *result) errorType() string {
 	switch {
-	case o.status == statusTimeout:
+	case o.status == timedOut:
 		return statusTimeout
 	case o.code != "":
 		return o.code

@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
 // A span has some forty attributes. Through pdata's API each is an allocation
@@ -19,10 +20,13 @@ import (
 // This rests on the layout of pdata's types. inPlace checks it when a builder is
 // made, type by type and by use; if anything is not as expected, the API is used.
 
-// keyValue is a twin of pdata's internal.KeyValue.
+// keyValue is a twin of pdata's internal.KeyValue, whose value is an interface:
+// a type, and a pointer to what is in it. Types are the program's own and not on
+// the heap, so the collector of garbage need not see them.
 type keyValue struct {
-	value any // *AnyValue_StringValue, *AnyValue_IntValue, ...
-	key   string
+	typ  uintptr // one of valueTypes
+	data unsafe.Pointer
+	key  string
 	//lint:ignore U1000 it is part of the layout
 	index int32
 }
@@ -33,22 +37,24 @@ type mapTwin struct {
 	state unsafe.Pointer
 }
 
-// eface is what an interface value is made of.
-type eface struct {
-	typ  uintptr
-	data unsafe.Pointer
+// spansTwin is a twin of ptrace.SpanSlice.
+type spansTwin struct {
+	orig  *[]unsafe.Pointer
+	state unsafe.Pointer
 }
 
 // valueTypes are the types of pdata's values, as the first word of an interface.
-type valueTypes struct{ str, num uintptr }
+type valueTypes struct{ str, num, truth uintptr }
+
+// apiTypes stand for them where values are written through the API.
+var apiTypes = valueTypes{str: 1, num: 2, truth: 3}
 
 // slots is the slice behind m.
 func slots(m *pcommon.Map) *[]keyValue { return (*mapTwin)(unsafe.Pointer(m)).orig }
 
-// boxed is an interface value of that type, with what p points to.
-func boxed(typ uintptr, p unsafe.Pointer) (v any) {
-	*(*eface)(unsafe.Pointer(&v)) = eface{typ, p}
-	return v
+// spanType is the type of what a ptrace.SpanSlice points to.
+func spanType() reflect.Type {
+	return reflect.TypeFor[ptrace.SpanSlice]().Field(0).Type.Elem().Elem().Elem()
 }
 
 // poolingGate is the feature gate that makes pdata use values again.
@@ -65,23 +71,32 @@ func inPlace() (types valueTypes, ok bool) {
 	m := pcommon.NewMap()
 	m.PutStr("s", "text")
 	m.PutInt("n", 7)
+	m.PutBool("b", true)
 	s := *slots(&m)
-	if len(s) != 2 || s[0].key != "s" || s[1].key != "n" {
+	if len(s) != 3 || s[0].key != "s" || s[1].key != "n" || s[2].key != "b" {
 		return types, false
 	}
-	types.str = (*eface)(unsafe.Pointer(&s[0].value)).typ
-	types.num = (*eface)(unsafe.Pointer(&s[1].value)).typ
+	types = valueTypes{str: s[0].typ, num: s[1].typ, truth: s[2].typ}
 	return types, types.try()
 }
 
 // layout compares the twins with the originals, and what is behind the values.
 func layout() bool {
 	m, twin := reflect.TypeFor[pcommon.Map](), reflect.TypeFor[mapTwin]()
+	spans := reflect.TypeFor[ptrace.SpanSlice]()
+	if !same(spans, reflect.TypeFor[spansTwin]()) || spans.Field(0).Type.Kind() != reflect.Pointer || spans.Field(0).Type.Elem().Kind() != reflect.Slice ||
+		spans.Field(0).Type.Elem().Elem().Kind() != reflect.Pointer {
+		return false
+	}
 	if !same(m, twin) || m.Field(0).Type.Kind() != reflect.Pointer || m.Field(0).Type.Elem().Kind() != reflect.Slice {
 		return false
 	}
 	kv := m.Field(0).Type.Elem().Elem()
-	if kv.Kind() != reflect.Struct || !same(kv, reflect.TypeFor[keyValue]()) || kv.Field(1).Type.Kind() != reflect.String || kv.Field(2).Type.Kind() != reflect.Int32 {
+	if kv.Kind() != reflect.Struct || !same(kv, reflect.TypeFor[struct {
+		value any
+		key   string
+		index int32
+	}]()) || kv.Size() != reflect.TypeFor[keyValue]().Size() || kv.Field(1).Type.Kind() != reflect.String || kv.Field(2).Type.Kind() != reflect.Int32 {
 		return false
 	}
 	v := kv.Field(0).Type // AnyValue: a struct of one interface without methods
@@ -91,8 +106,9 @@ func layout() bool {
 	probe := pcommon.NewMap()
 	probe.PutStr("s", "")
 	probe.PutInt("n", 0)
-	for i, want := range []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[int64]()} {
-		t := reflect.TypeOf((*slots(&probe))[i].value)
+	probe.PutBool("b", false)
+	for i, want := range []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[int64](), reflect.TypeFor[bool]()} {
+		t := reflect.TypeOf(*(*any)(unsafe.Pointer(&(*slots(&probe))[i])))
 		if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || t.Elem().NumField() != 1 || t.Elem().Field(0).Type != want {
 			return false
 		}
@@ -115,10 +131,12 @@ func same(a, b reflect.Type) bool {
 
 // try writes in place, and asks the API what is there.
 func (t valueTypes) try() bool {
-	text, n := "written", int64(-5)
+	text, n, yes := "written", int64(-5), true
 	m := pcommon.NewMap()
-	*slots(&m) = []keyValue{{key: "a", value: boxed(t.str, unsafe.Pointer(&text))}, {key: "b", value: boxed(t.num, unsafe.Pointer(&n))}}
+	*slots(&m) = []keyValue{{key: "a", typ: t.str, data: unsafe.Pointer(&text)}, {key: "b", typ: t.num, data: unsafe.Pointer(&n)}, {key: "c", typ: t.truth, data: unsafe.Pointer(&yes)}}
 	a, ok1 := m.Get("a")
 	b, ok2 := m.Get("b")
-	return ok1 && ok2 && m.Len() == 2 && a.Type() == pcommon.ValueTypeStr && a.Str() == text && b.Type() == pcommon.ValueTypeInt && b.Int() == n
+	c, ok3 := m.Get("c")
+	return ok1 && ok2 && ok3 && m.Len() == 3 && a.Type() == pcommon.ValueTypeStr && a.Str() == text &&
+		b.Type() == pcommon.ValueTypeInt && b.Int() == n && c.Type() == pcommon.ValueTypeBool && c.Bool()
 }

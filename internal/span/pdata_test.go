@@ -69,8 +69,8 @@ func TestSharing(t *testing.T) {
 		ss[0].Attributes().PutStr("more", "and more")
 		ss[0].Attributes().Remove("network.transport")
 		for k, v := range ss[1].Attributes().AsRaw() {
-			if s, ok := v.(string); ok && s != before[k] {
-				t.Errorf("%s of the other span became %q", k, s)
+			if _, list := v.([]any); !list && v != before[k] {
+				t.Errorf("%s of the other span became %v", k, v)
 			}
 		}
 		if n := ss[1].Attributes().Len(); n != len(before) {

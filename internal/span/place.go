@@ -2,6 +2,7 @@ package span
 
 import (
 	"net/netip"
+	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -24,21 +25,76 @@ type place struct {
 	// spans is where the batch of that number has the spans of proc.
 	spans ptrace.SpanSlice
 	batch uint64
-	// attrs are the same on every span; the last ends of them are server.address
-	// and server.port, which a message may know better.
-	attrs []keyValue
-	ends  int
 	// spoke: it is not the connection's first exchange; answered is when the last
 	// answer was whole (packets).
 	spoke    bool
 	answered int64
+	// attrs are the same on every span, and so are server.address and
+	// server.port unless a message knows better. port is the latter alone.
+	attrs, server, port shared
+	// domain is what messages said last about the server; named is what became of
+	// it, once it was said twice: then it will be said again.
+	domain string
+	named  shared
+	// op, route and title are those of the last span.
+	op, route, title string
 	// protocol and speaks: what it speaks says that the same on every span, too.
 	protocol *l7.Protocol
-	speaks   []keyValue
+	speaks   shared
+}
+
+// ends writes attrs, and what the server is called: domain, if it says that.
+func (pl *place) ends(w *writer, domain string) {
+	w.all(pl.attrs)
+	if domain != "" && domain == pl.domain && pl.named.kv != nil {
+		w.all(pl.named)
+		return
+	}
+	host, port := hostPort(domain)
+	if host == "" {
+		w.all(pl.server)
+		return
+	}
+	list := []l7.Attr{{Key: semconv.ServerAddress, Str: host}, {Key: semconv.ServerPort, Int: portNumber(port), Kind: l7.AttrInt}}
+	if list[1].Int == 0 {
+		list = list[:1]
+	}
+	if domain == pl.domain {
+		pl.named = w.make(list)
+		if len(list) == 1 {
+			pl.named.kv, pl.named.lengths = append(pl.named.kv, pl.port.kv...), pl.named.lengths|pl.port.lengths
+		}
+		w.all(pl.named)
+		return
+	}
+	pl.domain, pl.named = strings.Clone(domain), shared{}
+	w.messages(list)
+	if len(list) == 1 {
+		w.all(pl.port)
+	}
+}
+
+// name is the name of x's span: what the protocol says, else operation and
+// route.
+func (pl *place) name(x *session.Exchange, n *names) string {
+	req, resp := &x.Req.Msg, &x.Resp.Msg
+	if name := first(req.Name, resp.Name); name != "" {
+		return name
+	}
+	op, route := first(req.Op, resp.Op), first(req.Route, resp.Route)
+	if op == "" && route == "" {
+		return x.Protocol.Name
+	}
+	if op != pl.op || route != pl.route {
+		pl.title = n.of(op, route)
+		// Parts of the name: what we were given would pin the memory it is cut from.
+		pl.op, pl.route = pl.title[:len(op)], pl.title[len(pl.title)-len(route):]
+	}
+	return pl.title
 }
 
 // speaking is what is the same on all spans of the protocol.
-func (pl *place) speaking(w *writer, p *l7.Protocol) []keyValue {
+func (pl *place) speaking(w *writer, p *l7.Protocol) shared {
 	if pl.protocol != p {
 		var list []l7.Attr
 		if p.Name != "" {
@@ -143,7 +199,14 @@ const unknownService = "unknown_service"
 func (b *Builder) newPlace(c *stream.Conn) *place {
 	pl := &place{role: c.Role, point: pointOf(c)}
 	var list []l7.Attr
-	defer func() { pl.attrs = b.w.make(list) }()
+	ends := 0 // of list, those about the server
+	defer func() {
+		n := len(list) - ends
+		pl.attrs, pl.server = b.w.make(list[:n]), b.w.make(list[n:])
+		if n := len(list); ends > 0 && list[n-1].Key == semconv.ServerPort {
+			pl.port = b.w.make(list[n-1:])
+		}
+	}()
 	str := func(k, v string) {
 		if v != "" {
 			list = append(list, l7.Attr{Key: k, Str: v})
@@ -199,7 +262,7 @@ func (b *Builder) newPlace(c *stream.Conn) *place {
 	end(semconv.ClientAddress, semconv.ClientPort, client)
 	n := len(list)
 	end(semconv.ServerAddress, semconv.ServerPort, server)
-	pl.ends = len(list) - n
+	ends = len(list) - n
 	return pl
 }
 

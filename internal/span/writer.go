@@ -1,9 +1,11 @@
 package span
 
 import (
+	"reflect"
 	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hopscope/hopscope/internal/l7"
 )
@@ -13,16 +15,29 @@ type writer struct {
 	types valueTypes
 	fast  bool // in place, see pdata.go; else through the API
 	m     pcommon.Map
-	kv    []keyValue
+	// kv[:n] are the attributes of the span in hand; the rest of kv is for the
+	// next ones.
+	kv []keyValue
+	n  int
 	// own is where in kv the attributes begin that messages may override.
 	own int
+	// lengths has a bit for each length of a key among kv[:n]: most keys of
+	// messages need not be looked for.
+	lengths uint64
 	// later are attributes that only the API can write.
 	later []l7.Attr
 	bins  []bin
 
-	block   []keyValue // what kv is cut from
-	strings []string
-	numbers []int64
+	strings *[blockStrings]string
+	nstr    int // used of strings
+	numbers *[blockNumbers]int64
+	nnum    int
+	yes     *bool
+
+	spanType reflect.Type
+	spanSize uintptr
+	spans    unsafe.Pointer // what is left of a block of spans
+	nspans   int
 }
 
 type bin struct {
@@ -31,36 +46,62 @@ type bin struct {
 }
 
 // Blocks are small, so that a span that somebody keeps does not keep many
-// others alive: 512 slots are 20 KiB, twelve spans.
+// others alive: 512 slots are 20 KiB, some fourteen spans.
 const (
 	blockSlots   = 512
 	blockStrings = 256
 	blockNumbers = 256
+	blockSpans   = 16
+	// usualSlots is what a span may need; the few that need more are moved.
+	usualSlots = 40
 )
 
 func newWriter() writer {
-	types, fast := inPlace()
-	return writer{types: types, fast: fast}
+	w := writer{types: apiTypes, strings: new([blockStrings]string), numbers: new([blockNumbers]int64), yes: new(bool)}
+	*w.yes = true
+	if types, fast := inPlace(); fast {
+		w.types, w.fast, w.spanType = types, fast, spanType()
+		w.spanSize = w.spanType.Size()
+	}
+	return w
 }
 
-// begin starts a span that will have at most n attributes.
-func (w *writer) begin(m pcommon.Map, n int) {
-	if len(w.block) < n {
-		w.block = make([]keyValue, max(n, blockSlots))
+// span adds a span to list.
+func (w *writer) span(list *ptrace.SpanSlice) ptrace.Span {
+	if !w.fast {
+		return list.AppendEmpty()
 	}
-	w.m, w.kv, w.own = m, w.block[:0:n], 0
+	if w.nspans == 0 {
+		w.spans, w.nspans = reflect.MakeSlice(reflect.SliceOf(w.spanType), blockSpans, blockSpans).UnsafePointer(), blockSpans
+	}
+	orig := (*spansTwin)(unsafe.Pointer(list)).orig
+	*orig = append(*orig, w.spans)
+	if w.nspans--; w.nspans > 0 {
+		w.spans = unsafe.Add(w.spans, w.spanSize)
+	} else {
+		w.spans = nil
+	}
+	return list.At(len(*orig) - 1)
+}
+
+// begin starts a span.
+func (w *writer) begin(m pcommon.Map) {
+	if len(w.kv) < usualSlots {
+		w.kv = make([]keyValue, blockSlots)
+	}
+	w.m, w.n, w.own, w.lengths = m, 0, 0, 0
 }
 
 // end gives the span its attributes.
 func (w *writer) end() {
+	kv := w.kv[:w.n:w.n]
+	w.kv = w.kv[w.n:]
 	if w.fast {
-		n := len(w.kv)
-		w.block = w.block[n:]
-		*slots(&w.m) = w.kv[:n:n]
+		*slots(&w.m) = kv
 	} else {
-		w.m.EnsureCapacity(len(w.kv))
-		for i := range w.kv {
-			put(w.m, &w.kv[i])
+		w.m.EnsureCapacity(len(kv))
+		for i := range kv {
+			w.put(&kv[i])
 		}
 	}
 	for i := range w.later {
@@ -79,53 +120,60 @@ func (w *writer) end() {
 }
 
 // put is for layouts that we do not know.
-func put(m pcommon.Map, kv *keyValue) {
-	switch v := kv.value.(type) {
-	case string:
-		m.PutStr(kv.key, v)
-	case int64:
-		m.PutInt(kv.key, v)
-	case bool:
-		m.PutBool(kv.key, v)
+func (w *writer) put(kv *keyValue) {
+	switch kv.typ {
+	case w.types.str:
+		w.m.PutStr(kv.key, *(*string)(kv.data))
+	case w.types.num:
+		w.m.PutInt(kv.key, *(*int64)(kv.data))
+	case w.types.truth:
+		w.m.PutBool(kv.key, *(*bool)(kv.data))
 	}
 }
 
-// text is s as a value.
-func (w *writer) text(s string) any {
-	if !w.fast {
-		return s
-	}
-	if len(w.strings) == 0 {
-		w.strings = make([]string, blockStrings)
-	}
-	p := &w.strings[0]
-	w.strings = w.strings[1:]
-	*p = s
-	return boxed(w.types.str, unsafe.Pointer(p))
-}
-
-// number is n as a value.
-func (w *writer) number(n int64) any {
-	if !w.fast {
-		return n
-	}
-	if len(w.numbers) == 0 {
-		w.numbers = make([]int64, blockNumbers)
-	}
-	p := &w.numbers[0]
-	w.numbers = w.numbers[1:]
-	*p = n
-	return boxed(w.types.num, unsafe.Pointer(p))
-}
-
-// slot is the next attribute.
+// slot is the next attribute, k.
 func (w *writer) slot(k string) *keyValue {
-	w.kv = append(w.kv, keyValue{key: k})
-	return &w.kv[len(w.kv)-1]
+	if w.n >= len(w.kv) {
+		w.room(1)
+	}
+	kv := &w.kv[w.n]
+	w.n++
+	w.lengths |= 1 << (len(k) & 63)
+	kv.key = k
+	return kv
 }
 
-func (w *writer) str(k, v string)       { w.kv = append(w.kv, keyValue{key: k, value: w.text(v)}) }
-func (w *writer) int(k string, n int64) { w.kv = append(w.kv, keyValue{key: k, value: w.number(n)}) }
+// room makes room for n more attributes.
+func (w *writer) room(n int) {
+	kv := make([]keyValue, max(blockSlots, 2*(w.n+n)))
+	copy(kv, w.kv[:w.n])
+	w.kv = kv
+}
+
+func (w *writer) str(k, v string)       { w.text(w.slot(k), v) }
+func (w *writer) int(k string, n int64) { w.number(w.slot(k), n) }
+
+// text makes v the value of kv.
+func (w *writer) text(kv *keyValue, v string) {
+	if w.nstr == blockStrings {
+		w.strings, w.nstr = new([blockStrings]string), 0
+	}
+	p := &w.strings[w.nstr&(blockStrings-1)]
+	w.nstr++
+	*p = v
+	kv.typ, kv.data = w.types.str, unsafe.Pointer(p)
+}
+
+// number makes n the value of kv.
+func (w *writer) number(kv *keyValue, n int64) {
+	if w.nnum == blockNumbers {
+		w.numbers, w.nnum = new([blockNumbers]int64), 0
+	}
+	p := &w.numbers[w.nnum&(blockNumbers-1)]
+	w.nnum++
+	*p = n
+	kv.typ, kv.data = w.types.num, unsafe.Pointer(p)
+}
 
 // bytes goes around: only the API makes byte values.
 func (w *writer) bytes(k string, v []byte) {
@@ -156,30 +204,47 @@ func (w *writer) num(k string, n int64) {
 }
 
 // all writes attributes that were made before, and are shared.
-func (w *writer) all(list []keyValue) { w.kv = append(w.kv, list...) }
+func (w *writer) all(list shared) {
+	if len(w.kv)-w.n < len(list.kv) {
+		w.room(len(list.kv))
+	}
+	w.n += copy(w.kv[w.n:], list.kv)
+	w.lengths |= list.lengths
+}
+
+// shared are attributes of several spans.
+type shared struct {
+	kv      []keyValue
+	lengths uint64 // as writer.lengths
+}
 
 // make prepares attributes to be shared: values of their own, that no block
 // keeps alive.
-func (w *writer) make(list []l7.Attr) (out []keyValue) {
-	m := pcommon.NewMap()
+func (w *writer) make(list []l7.Attr) shared {
+	out, lengths := make([]keyValue, 0, len(list)), uint64(0)
 	for i := range list {
 		a := &list[i]
+		lengths |= 1 << (len(a.Key) & 63)
 		switch a.Kind {
 		case l7.AttrInt:
-			m.PutInt(a.Key, a.Int)
+			n := a.Int
+			out = append(out, keyValue{key: a.Key, typ: w.types.num, data: unsafe.Pointer(&n)})
 		case l7.AttrBool:
-			m.PutBool(a.Key, a.Int != 0)
+			out = append(out, keyValue{key: a.Key, typ: w.types.truth, data: w.truth(a.Int != 0)})
 		case l7.AttrStr:
-			m.PutStr(a.Key, a.Str)
+			s := a.Str
+			out = append(out, keyValue{key: a.Key, typ: w.types.str, data: unsafe.Pointer(&s)})
 		}
 	}
-	if w.fast {
-		return *slots(&m)
+	return shared{out, lengths}
+}
+
+// truth is b as a value.
+func (w *writer) truth(b bool) unsafe.Pointer {
+	if b {
+		return unsafe.Pointer(w.yes)
 	}
-	for k, v := range m.All() {
-		out = append(out, keyValue{key: k, value: v.AsRaw()})
-	}
-	return out
+	return unsafe.Pointer(new(bool))
 }
 
 // messages writes what a parser found. It may be there already: a later value
@@ -189,27 +254,31 @@ func (w *writer) messages(list []l7.Attr) {
 		a := &list[i]
 		switch a.Kind {
 		case l7.AttrInt:
-			w.over(a.Key).value = w.number(a.Int)
+			w.number(w.over(a.Key), a.Int)
 		case l7.AttrBool:
-			// Rare, and not worth a block of its own.
-			w.over(a.Key).value = w.make(list[i : i+1])[0].value
+			kv := w.over(a.Key)
+			kv.typ, kv.data = w.types.truth, w.truth(a.Int != 0)
 		case l7.AttrList:
 			w.later = append(w.later, *a)
 		default:
-			w.over(a.Key).value = w.text(a.Str)
+			w.text(w.over(a.Key), a.Str)
 		}
 	}
 }
 
 // over is the attribute k if it is there, else a new one.
 func (w *writer) over(k string) *keyValue {
+	if w.lengths&(1<<(len(k)&63)) == 0 {
+		return w.slot(k)
+	}
 	from := w.own
 	if k[0] == 'c' || k[0] == 's' || k[0] == 'n' { // client., server., network.
 		from = 0
 	}
-	for i := from; i < len(w.kv); i++ {
-		if w.kv[i].key == k {
-			return &w.kv[i]
+	kv := w.kv[from:w.n]
+	for i := range kv {
+		if kv[i].key == k {
+			return &kv[i]
 		}
 	}
 	return w.slot(k)

@@ -233,8 +233,7 @@ func (t *Table) data(e *event.Event) {
 	if e.Pid != 0 {
 		s.conn.Pid = e.Pid
 	}
-	c := &t.chunk
-	t.fill(c, e, s.conn)
+	c := t.fill(e, s.conn)
 	c.Pos, c.Seq = d.Pos, d.Seq
 	if s.synth {
 		c.Seq = s.seq[d.Dir] + uint32(d.Pos)
@@ -244,11 +243,17 @@ func (t *Table) data(e *event.Event) {
 	t.next(c)
 }
 
-// fill sets what stream and datagram have in common.
-func (t *Table) fill(c *Chunk, e *event.Event, conn *Conn) {
-	d := &e.Data
-	*c = Chunk{Conn: conn, Dir: Dir(d.Dir), Wire: d.Wire, Time: t.Unix(e.Time), B: e.Payload,
-		Ctx: Ctx{Pid: e.Pid, Tid: e.Tid, Goid: d.Goid, ParentGoid: d.Parent, CapSeq: d.CapSeq}}
+// fill sets what stream and datagram have in common, and nothing else.
+func (t *Table) fill(e *event.Event, conn *Conn) *Chunk {
+	c, d := &t.chunk, &e.Data
+	// Field by field: a Chunk at once would be built elsewhere and copied.
+	c.Conn, c.Dir, c.Wire, c.Time, c.B = conn, Dir(d.Dir), d.Wire, t.Unix(e.Time), e.Payload
+	c.Pos, c.Seq, c.Other, c.HasOther = 0, 0, 0, false
+	c.Lost, c.End, c.Close = false, false, false
+	x := &c.Ctx
+	x.Pid, x.Tid, x.Goid, x.ParentGoid, x.CapSeq = e.Pid, e.Tid, d.Goid, d.Parent, d.CapSeq
+	x.Stamp, x.SyscallTraceID = 0, 0
+	return c
 }
 
 func (t *Table) unknown(sock uint64) {
@@ -279,8 +284,7 @@ func (t *Table) datagram(e *event.Event) {
 	if e.Pid != 0 {
 		s.conn.Pid = e.Pid
 	}
-	c := &t.chunk
-	t.fill(c, e, s.conn)
+	c := t.fill(e, s.conn)
 	c.Pos, c.Seq = s.sent[d.Dir], uint32(s.sent[d.Dir])
 	c.Other, c.HasOther = s.sent[d.Dir^1], true
 	c.Lost = d.LostSend|d.LostRecv != 0
@@ -398,6 +402,9 @@ func (t *Table) insert(s *entry) *entry {
 	return s
 }
 
+// touches is how finely silence is measured, of Idle.
+const touches = 64
+
 func (t *Table) front(s *entry) {
 	s.used = t.now
 	s.older, s.newer = t.newest, nil
@@ -424,7 +431,12 @@ func (t *Table) unlink(s *entry) {
 	s.newer, s.older = nil, nil
 }
 
+// touch notes that s is in use, now and then: its neighbours in the list are
+// other connections' memory.
 func (t *Table) touch(s *entry) {
+	if t.now-s.used < t.cfg.Idle/touches {
+		return
+	}
 	if t.newest == s {
 		s.used = t.now
 		return

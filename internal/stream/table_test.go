@@ -148,12 +148,12 @@ func TestTableLimit(t *testing.T) {
 	for sock := range uint64(3) {
 		r.open(sock, tcpOpen(event.RoleClient))
 	}
-	r.data(0, 1, event.Data{}, "still here")
+	r.data(0, 2e9, event.Data{}, "still here")
 	r.open(3, tcpOpen(event.RoleClient))
 	if n := len(r.got); n != 2 || !r.got[1].Close || r.got[1].Conn.ID != 1 {
 		t.Fatalf("%+v", r.got)
 	}
-	r.data(1, 2, event.Data{}, "who?")
+	r.data(1, 2e9, event.Data{}, "who?")
 	if len(r.got) != 2 || len(r.asked) != 1 || r.asked[0] != 1 || r.Stats().Unknown.Load() != 1 {
 		t.Errorf("%d chunks, asked for %v", len(r.got), r.asked)
 	}

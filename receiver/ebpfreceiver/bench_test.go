@@ -69,6 +69,7 @@ func BenchmarkExchange(b *testing.B) {
 		}
 		n++
 	}
+	s.idle()
 	s.flush()
 	if spans != 2*n {
 		b.Fatalf("%d spans of %d exchanges", spans, n)

@@ -129,7 +129,7 @@ func (r *packetReader) stop() error {
 // noSockets stands for kernel.Capture where sockets are not captured.
 type noSockets struct{}
 
-func (noSockets) Run(ctx context.Context, _ func([]byte)) error {
+func (noSockets) Run(ctx context.Context, _ func([]byte), _ func()) error {
 	<-ctx.Done()
 	return nil
 }

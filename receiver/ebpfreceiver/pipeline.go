@@ -98,6 +98,14 @@ func (p *pipeline) put(raw []byte) {
 	p.of(kind, raw).put(raw)
 }
 
+// idle is called by the goroutine that calls put, when it has nothing more for
+// now.
+func (p *pipeline) idle() {
+	if len(p.workers) == 0 {
+		p.shards[0].idle()
+	}
+}
+
 // of is the worker of a record: that of its process, and for a socket that
 // which met it first, since the last words of a socket come from anywhere.
 func (p *pipeline) of(kind event.Kind, raw []byte) *worker {

@@ -69,7 +69,7 @@ func newPlayer(records ...[]byte) *player {
 	return &player{records: records, played: make(chan struct{}), hooks: []kernel.Hook{{Prog: "hs_exec", Attached: true}}}
 }
 
-func (p *player) Run(ctx context.Context, put func([]byte)) error {
+func (p *player) Run(ctx context.Context, put func([]byte), idle func()) error {
 	for _, r := range p.records {
 		b := bytes.Clone(r) // borrowed: it is scrambled when put returns
 		put(b)
@@ -78,6 +78,7 @@ func (p *player) Run(ctx context.Context, put func([]byte)) error {
 		}
 		p.events.Add(1)
 	}
+	idle()
 	close(p.played)
 	if p.err != nil {
 		return p.err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -28,8 +29,9 @@ import (
 // capture is what the receiver needs of kernel.Capture; tests have one that
 // plays recordings.
 type capture interface {
-	// Run gives raw records, borrowed, until ctx is over.
-	Run(ctx context.Context, put func(raw []byte)) error
+	// Run gives raw records, borrowed, until ctx is over. It calls idle after
+	// records, when there are no more for now.
+	Run(ctx context.Context, put func(raw []byte), idle func()) error
 	Mute(sock uint64)
 	Announce(sock uint64)
 	Raise(sock uint64)
@@ -84,7 +86,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Traces, start
 // small heap of a collector it would run every few thousand of them. With this the
 // heap may grow by as much more before it does. What it saves was seen only in
 // short runs on a busy machine: the benchmark of an exchange tells it for yours.
-const heapReserve = 24 << 20
+const heapReserve = 48 << 20
 
 // Start begins to capture. It fails only if nothing at all can be captured.
 func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
@@ -93,6 +95,9 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 }
 
 func (r *ebpfReceiver) begin(host component.Host) (err error) {
+	r.reserve = make([]byte, heapReserve) // before anything else has used that memory
+	// Loading reads all types of the kernel, some 50 MB that nobody needs again.
+	defer debug.FreeOSMemory()
 	c, err := r.sockets(host)
 	if err != nil {
 		return err
@@ -129,7 +134,6 @@ func (r *ebpfReceiver) begin(host component.Host) (err error) {
 	}
 	r.reportHooks(host, c.Hooks())
 	r.cancel = cancel
-	r.reserve = make([]byte, heapReserve)
 	r.pipeline.start()
 	r.pipeline.packets.start(ctx, host)
 	r.clock.Go(func() { r.pipeline.clock(ctx) })
@@ -138,7 +142,7 @@ func (r *ebpfReceiver) begin(host component.Host) (err error) {
 		if r.record != nil {
 			put = r.record.wrap(put, r.set.Logger)
 		}
-		if err := c.Run(ctx, put); err != nil && ctx.Err() == nil {
+		if err := c.Run(ctx, put, r.pipeline.idle); err != nil && ctx.Err() == nil {
 			r.set.Logger.Error("capture on sockets ended", zap.Error(err))
 			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(fmt.Errorf("capture on sockets ended: %w", err)))
 		}

@@ -18,9 +18,11 @@ import (
 // shard is stages 3 to 6 for some of the processes: what happens in one process
 // is read by one shard, in kernel order.
 type shard struct {
-	// mu is held for one event at a time by the goroutine that reads the ring,
-	// and by the clock where events are few. It is hardly ever contended.
+	// mu is held by the goroutine that reads the ring, for as long as there are
+	// events (held), and by the clock where events are few.
 	mu      sync.Mutex
+	held    bool // only that goroutine looks
+	puts    uint
 	event   event.Event
 	table   *stream.Table
 	engine  *session.Engine
@@ -78,10 +80,19 @@ func newShard(c shardConfig) *shard {
 	return s
 }
 
-// put takes one raw record.
+// lockedPuts is how many records may pass before the clock gets its turn.
+const lockedPuts = 1024
+
+// put takes one raw record. Whoever calls it calls idle when that was the last
+// for now.
 func (s *shard) put(raw []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if s.puts++; s.puts%lockedPuts == 0 {
+		s.idle()
+	}
+	if !s.held {
+		s.mu.Lock()
+		s.held = true
+	}
 	e := &s.event
 	if event.Decode(raw, e) != nil {
 		s.bad.Add(1)
@@ -97,6 +108,14 @@ func (s *shard) put(raw []byte) {
 		s.tracker.Exited(e.Pid)
 	default:
 		s.table.Put(e)
+	}
+}
+
+// idle: there are no more records for now.
+func (s *shard) idle() {
+	if s.held {
+		s.held = false
+		s.mu.Unlock()
 	}
 }
 

@@ -70,6 +70,7 @@ func (w *worker) run() {
 			w.shard.put(rest[4 : 4+n])
 			rest = rest[4+n:]
 		}
+		w.shard.idle()
 		select {
 		case w.free <- b[:0]:
 		default:
