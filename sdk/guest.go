@@ -105,7 +105,7 @@ func (m *Message) tell(s Span) {
 	set("hopscope.response.status", m.Status)
 	if m.Status == ServerError || m.Status == ClientError {
 		set("error.type", m.Code)
-		s.Fail(m.Error)
+		set("span.status_message", m.Error)
 	}
 	for _, a := range m.Attrs {
 		s.SetString(a[0], a[1])

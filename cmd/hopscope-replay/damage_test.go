@@ -23,7 +23,7 @@ type pairing struct {
 // exchanges plays a capture, damaged or not, and lists what comes out.
 func exchanges(t *testing.T, path string, damage func([]frame) []frame) map[pairing]string {
 	t.Helper()
-	p, err := newPlayer(options{format: "none", point: "rest"}, io.Discard)
+	p, err := newPlayer(options{format: "none", point: "rest"}, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

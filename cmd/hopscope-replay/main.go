@@ -37,6 +37,7 @@ type options struct {
 	timeout time.Duration
 	point   string
 	flows   bool
+	plugins pluginOptions
 }
 
 func run(args []string, stdout, stderr io.Writer) (err error) {
@@ -53,11 +54,16 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 	fs.DurationVar(&o.timeout, "timeout", 0, "how long a request waits for its answer (default: as the receiver)")
 	fs.StringVar(&o.point, "point", "rest", "capture point of packets: c, c-nd, rest, s-nd, s ...")
 	fs.BoolVar(&o.flows, "flows", false, "print a record of every flow too, as OTLP logs")
+	fs.Var(&o.plugins.paths, "plugin", "WebAssembly plugin that spans go through, may be given several times: the table then is what it changed, and what it cost. Without a file: only whether it loads")
+	fs.Var(&o.plugins.settings, "set", "KEY=VALUE that plugins may read")
+	fs.IntVar(&o.plugins.payload, "payload", 16<<10, "bytes of each message that plugins see")
+	fs.StringVar(&o.plugins.ports, "unparsed", "", "comma-separated ports whose messages plugins see if no protocol knows them (default: all)")
+	fs.DurationVar(&o.plugins.timeout, "call-timeout", 0, "how long a call of a plugin may take (default: as the wasmparser processor)")
 	profile := fs.String("cpuprofile", "", "write a CPU profile to this file")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if fs.NArg() == 0 {
+	if fs.NArg() == 0 && len(o.plugins.paths) == 0 {
 		fs.Usage()
 		return flag.ErrHelp
 	}
@@ -72,7 +78,7 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	p, err := newPlayer(o, stdout)
+	p, err := newPlayer(o, stdout, stderr)
 	if err != nil {
 		return err
 	}
@@ -84,6 +90,9 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 	}
 	if e := p.flush(); e != nil {
 		err = errors.Join(err, e)
+	}
+	if p.plugins != nil {
+		err = errors.Join(err, p.plugins.end(stderr))
 	}
 	for _, w := range p.warn {
 		fmt.Fprintln(stderr, "hopscope-replay:", w)

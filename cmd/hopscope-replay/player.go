@@ -49,11 +49,12 @@ type player struct {
 	marshal ptrace.JSONMarshaler
 	flows   *flow.Tracker
 	logs    *flow.Logs
+	plugins *pluginRun // nil: there are none
 
 	frames, bytes, exchanges, spans uint64
 }
 
-func newPlayer(o options, stdout io.Writer) (*player, error) {
+func newPlayer(o options, stdout, stderr io.Writer) (*player, error) {
 	p := &player{out: bufio.NewWriterSize(stdout, 64<<10)}
 	var ok bool
 	if p.point, ok = hop.Parse(o.point); !ok {
@@ -63,34 +64,47 @@ func newPlayer(o options, stdout io.Writer) (*player, error) {
 	if err != nil {
 		return nil, err
 	}
+	var spans func(ptrace.Traces, int)
 	switch o.format {
 	case "otlp":
-		p.builder = span.New(span.Config{Version: "replay"}, p.batch)
-		p.take = cause.NewTracker(p.builder.Put).Put
+		spans = p.batch
 	case "table":
+		if len(o.plugins.paths) > 0 {
+			break // what plugins change is the table
+		}
 		p.shown = newTableWriter(p.out)
 		p.take = p.shown.put
 	case "none":
-		p.builder = span.New(span.Config{Version: "replay"}, func(_ ptrace.Traces, n int) { p.spans += uint64(n) })
-		p.take = cause.NewTracker(p.builder.Put).Put
+		spans = func(_ ptrace.Traces, n int) { p.spans += uint64(n) }
 	default:
 		return nil, fmt.Errorf("no such format: %q", o.format)
 	}
-	p.engine = session.New(session.Config{
-		Protocols: list, Timeout: o.timeout,
-		Identified: func(c *stream.Conn, _ *l7.Protocol) { p.asm.Settle(c) },
-	}, func(x *session.Exchange) {
+	cfg := session.Config{Protocols: list, Timeout: o.timeout, Identified: func(c *stream.Conn, _ *l7.Protocol) { p.asm.Settle(c) }}
+	if len(o.plugins.paths) > 0 {
+		if p.plugins, err = newPluginRun(o.plugins, p.out, stderr, spans); err != nil {
+			return nil, err
+		}
+		p.plugins.show()
+		spans = p.plugins.put
+		cfg.Payload = o.plugins.payload
+		cfg.Unparsed = p.plugins.unparsed(func(x *session.Exchange) { p.take(x) })
+	}
+	if p.take == nil {
+		p.builder = span.New(span.Config{Version: "replay", Payload: cfg.Payload > 0}, spans)
+		p.take = cause.NewTracker(p.builder.Put).Put
+	}
+	p.engine = session.New(cfg, func(x *session.Exchange) {
 		p.exchanges++
 		if p.flows != nil && x.Resp.Msg.Status == l7.StatusOK {
 			p.flows.Answered(x.Conn)
 		}
 		p.take(x)
 	})
-	cfg := stream.AssemblerConfig{Place: p.place}
+	assembling := stream.AssemblerConfig{Place: p.place}
 	if o.flows {
-		p.flowLogs(&cfg)
+		p.flowLogs(&assembling)
 	}
-	p.asm = stream.NewAssembler(cfg, p.engine.Put)
+	p.asm = stream.NewAssembler(assembling, p.engine.Put)
 	p.table = stream.NewTable(stream.TableConfig{}, p.engine.Put)
 	return p, nil
 }

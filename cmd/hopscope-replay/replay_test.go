@@ -40,7 +40,7 @@ func TestCorpus(t *testing.T) {
 			return err
 		}
 		n++
-		p, err := newPlayer(options{format: "none", point: "rest", flows: true}, io.Discard)
+		p, err := newPlayer(options{format: "none", point: "rest", flows: true}, io.Discard, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func BenchmarkStages(b *testing.B) {
 			b.ReportAllocs()
 			var frames, exchanges uint64
 			for b.Loop() {
-				p, err := newPlayer(options{format: "none", point: "rest"}, io.Discard)
+				p, err := newPlayer(options{format: "none", point: "rest"}, io.Discard, io.Discard)
 				if err != nil {
 					b.Fatal(err)
 				}

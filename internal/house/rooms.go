@@ -50,7 +50,7 @@ func rooms() []Room {
 		{Path: "processor/tracecompletionprocessor/**", Doors: []string{hop, semconv}},
 		{Path: "exporter/tracestoreexporter/**", Doors: []string{hop, semconv}},
 
-		{Path: "cmd/*", Doors: []string{"internal/*", list, "receiver/ebpfreceiver", "receiver/ebpfreceiver/*"}},
+		{Path: "cmd/*", Doors: []string{"internal/*", list, "receiver/ebpfreceiver", "receiver/ebpfreceiver/*", "processor/wasmparserprocessor"}},
 		{Path: "sdk/**"},
 		{Path: "examples/plugins/*", Doors: []string{"sdk", "sdk/*"}},
 		{Path: "scripts/**"},

@@ -82,7 +82,10 @@ func reason(err error) int {
 }
 
 func newGuest(cfg *PluginConfig, log *zap.Logger, cache wazero.CompilationCache) *guest {
-	name := filepath.Base(cfg.Path)
+	name := strings.TrimSuffix(filepath.Base(cfg.Path), ".wasm")
+	if dir := filepath.Base(filepath.Dir(cfg.Path)); name == "plugin" && dir != "." && dir != "/" {
+		name = dir // as the examples lie
+	}
 	return &guest{cfg: cfg, lim: cfg.Limits.filled(), name: name, log: log.With(zap.String("plugin", name)), cache: cache}
 }
 

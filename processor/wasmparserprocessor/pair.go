@@ -140,6 +140,7 @@ func (b *batch) late(f *flow) {
 func (b *batch) emit(f *flow, x *exchange, how outcome) {
 	s := x.span
 	b.p.sessions[how].Add(1)
+	b.p.guests[f.guest].changed.Add(1)
 	if why := incomplete[how]; why != "" {
 		s.Attributes().PutStr(semconv.Incomplete, why)
 	}

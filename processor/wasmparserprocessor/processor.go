@@ -3,6 +3,7 @@ package wasmparserprocessor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,11 @@ func (p *parser) Start(ctx context.Context, host component.Host) error {
 	p.cache = wazero.NewCompilationCache()
 	for i := range p.cfg.Plugins {
 		g := newGuest(&p.cfg.Plugins[i], p.log, p.cache)
+		for _, other := range p.guests {
+			if other.name == g.name { // names tell counters apart
+				g.name = fmt.Sprintf("%s#%d", g.name, i)
+			}
+		}
 		g.host, g.states = host, newStates(p.cfg.Unparsed.MaxFlows)
 		if _, err := g.load(context.WithoutCancel(ctx)); err != nil {
 			return errors.Join(err, p.close(ctx))
@@ -169,8 +175,19 @@ func (p *parser) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
 		}
 	}
 	b.close()
+	if b.locked { // resources may have lost all their spans
+		td.ResourceSpans().RemoveIf(empty)
+	}
 	b.made.ResourceSpans().MoveAndAppendTo(td.ResourceSpans())
+	if td.ResourceSpans().Len() == 0 {
+		return nil
+	}
 	return p.next.ConsumeTraces(ctx, td)
+}
+
+func empty(rs ptrace.ResourceSpans) bool {
+	rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool { return ss.Spans().Len() == 0 })
+	return rs.ScopeSpans().Len() == 0
 }
 
 // batch is one batch on its way: the instances that it holds, and the spans that

@@ -162,7 +162,7 @@ func TestHoles(t *testing.T) {
 		"get a ok Unset req 0+13 resp 400+12",
 		"get c ok Unset req 29+13 resp 424+12",
 		"changed event  Unset req 60059+17 resp +",
-		"put long client_error Unset req 42+60017 resp 436+12",
+		"put long client_error Error req 42+60017 resp 436+12",
 		"get late timeout Error req 60076+16 resp + timeout",
 		"get end  Unset req 60092+15 resp + truncated",
 	})

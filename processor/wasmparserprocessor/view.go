@@ -90,6 +90,7 @@ func (v *view) apply() bool { return write(v.s, v.changes) }
 func write(to ptrace.Span, changes []change) bool {
 	a := to.Attributes()
 	carried, other := false, false // a trace id; what goes with it
+	judged := false                // it said itself whether the span is an error
 	for _, c := range changes {
 		s, _ := c.value.(string)
 		switch c.key {
@@ -98,6 +99,7 @@ func write(to ptrace.Span, changes []change) bool {
 		case keyMessage:
 			to.Status().SetMessage(s)
 		case keyStatus:
+			judged = true
 			if s == "ok" {
 				to.Status().SetCode(ptrace.StatusCodeOk)
 			} else {
@@ -109,6 +111,9 @@ func write(to ptrace.Span, changes []change) bool {
 			carried, other = carried || c.key == semconv.PropagationTraceID, other || c.key == semconv.PropagationSpanID || c.key == semconv.PropagationFormat
 		}
 	}
+	if !judged {
+		judge(to, changes)
+	}
 	if carried && !other {
 		// The span id that a header carried is one of another trace.
 		a.Remove(semconv.PropagationSpanID)
@@ -116,4 +121,23 @@ func write(to ptrace.Span, changes []change) bool {
 		a.PutStr(semconv.PropagationFormat, formatCustom)
 	}
 	return len(changes) > 0
+}
+
+// judge makes the span an error, or none, where a plugin has said how the exchange
+// ended: what the client did wrong is none of the server.
+func judge(to ptrace.Span, changes []change) {
+	for i := len(changes) - 1; i >= 0; i-- {
+		word, ok := changes[i].value.(string)
+		if changes[i].key != semconv.ResponseStatus || !ok {
+			continue
+		}
+		switch {
+		case word == "server_error" || word == statusTimeout || word == "client_error" && to.Kind() != ptrace.SpanKindServer:
+			to.Status().SetCode(ptrace.StatusCodeError)
+		case word == "ok" || word == "client_error":
+			to.Status().SetCode(ptrace.StatusCodeUnset)
+			to.Status().SetMessage("")
+		}
+		return
+	}
 }

@@ -28,9 +28,9 @@ func onSpan(s sdk.Span) sdk.Action {
 		good = "OK"
 	}
 	if answer.Status != "" && answer.Status != good {
-		s.Fail(answer.Message)
+		s.SetString("hopscope.response.status", sdk.ServerError)
 		s.SetString("error.type", answer.Status)
-		s.SetString("hopscope.response.status", "server_error")
+		s.SetString("span.status_message", answer.Message)
 	}
 	return sdk.Next
 }

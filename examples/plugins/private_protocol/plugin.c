@@ -57,7 +57,6 @@ static void answered(const uint8_t *m) {
 	}
 	hs_set_text("hopscope.response.status", "server_error");
 	hs_set_text("error.type", "overloaded");
-	hs_set_text("span.status", "error");
 	hs_set_text("span.status_message", "overloaded");
 }
 
