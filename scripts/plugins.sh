@@ -16,4 +16,5 @@ for dir in private_protocol grpc_business_id; do
 	c "examples/plugins/$dir/plugin.wasm" "examples/plugins/$dir/plugin.c"
 done
 c internal/wasmhost/testdata/hostile.wasm internal/wasmhost/testdata/hostile.c -O1 -mbulk-memory -Wno-everything
+c internal/wasmhost/testdata/head.wasm internal/wasmhost/testdata/head.c
 chmod -x examples/plugins/*/plugin.wasm internal/wasmhost/testdata/*.wasm

@@ -18,10 +18,10 @@ const (
 	ParsePayload
 	OnCustomMessage
 	OnSpan
-	hookCount
+	HookCount // how many there are
 )
 
-var hookNames = [hookCount]string{"on_http_req", "on_http_resp", "check_payload", "parse_payload", "on_custom_message", "on_span"}
+var hookNames = [HookCount]string{"on_http_req", "on_http_resp", "check_payload", "parse_payload", "on_custom_message", "on_span"}
 
 // String is the name of the export.
 func (h Hook) String() string { return hookNames[h] }

@@ -182,8 +182,22 @@ func (in *Instance) key(a []uint64) (string, Errno) {
 	if b == nil {
 		return "", EFault
 	}
-	return text(b), 0
+	if k, ok := in.keys[string(b)]; ok {
+		return k, 0
+	}
+	k := text(b)
+	if in.keys == nil {
+		in.keys = map[string]string{}
+	}
+	if k == string(b) && len(in.keys) < maxKeys {
+		in.keys[k] = k
+	}
+	return k, 0
 }
+
+// maxKeys bounds the names that an instance need not copy again: a plugin has a
+// few.
+const maxKeys = 64
 
 // give writes v if it fits, and says how long it is.
 func (in *Instance) give(v string, ok bool, ptr, n uint64) uint64 {

@@ -19,6 +19,8 @@ type Limits struct {
 	// 22 times slower then; it is for comparing, and for a module that the
 	// rewriting does not take.
 	Guarded bool
+	// unbounded: nothing does, to measure what it costs.
+	unbounded bool
 }
 
 // Defaults of Limits. A plugin of stock Go needs 2.4 MB, one that decodes JSON

@@ -57,7 +57,7 @@ type Hooks struct {
 func Load(ctx context.Context, wasm []byte, cfg Config) (*Plugin, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	l := cfg.Limits
-	if !l.Guarded {
+	if !l.Guarded && !l.unbounded {
 		var err error
 		if wasm, err = fuel.Inject(wasm); err != nil {
 			return nil, fmt.Errorf("bound the module: %w", err)
@@ -153,7 +153,7 @@ type Instance struct {
 	mem    api.Memory
 	ctx    *instanceCtx
 	hooks  Hooks
-	fn     [hookCount]api.Function
+	fn     [HookCount]api.Function
 	stack  [1]uint64
 
 	// limit and since bound the call that runs. since is set when the first slice
@@ -161,6 +161,7 @@ type Instance struct {
 	limit time.Duration
 	since time.Time
 
+	keys  map[string]string
 	calls uint32 // from the guest to the host
 	call  *Message
 	bad   error

@@ -29,8 +29,8 @@ func apply(s ptrace.Span, infos []wasmhost.Info) bool {
 			trace(a, n.Trace)
 		}
 		opt(a, semconv.NetworkProtocolName, n.Protocol)
-		size(a, semconv.RequestBytes, n.ReqLen)
-		size(a, semconv.ResponseBytes, n.RespLen)
+		putSize(a, semconv.RequestBytes, n.ReqLen)
+		putSize(a, semconv.ResponseBytes, n.RespLen)
 		if n.RequestID != nil {
 			a.PutStr(semconv.SessionRequestID, strconv.FormatUint(uint64(*n.RequestID), 10))
 		}
@@ -162,7 +162,7 @@ func opt(a pcommon.Map, key, v string) {
 	}
 }
 
-func size(a pcommon.Map, key string, n *uint32) {
+func putSize(a pcommon.Map, key string, n *uint32) {
 	if n != nil {
 		a.PutInt(key, int64(*n))
 	}

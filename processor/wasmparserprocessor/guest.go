@@ -40,9 +40,9 @@ type guest struct {
 	calls, spent, changed atomic.Uint64
 	failed                [len(reasons)]atomic.Uint64
 	reloaded, refused     atomic.Uint64
-	inRow                 atomic.Int64
-	asideUntil            atomic.Int64 // unix ns
-	ill                   atomic.Bool  // and has not answered since
+	inRow                 [wasmhost.HookCount]atomic.Int64 // failures, by hook
+	asideUntil            atomic.Int64                     // unix ns
+	ill                   atomic.Bool                      // and has not answered since
 }
 
 // loaded is one version of the file. It is closed when it was replaced and the
@@ -115,7 +115,7 @@ func (g *guest) load(ctx context.Context) (bool, error) {
 	if was := g.now.Swap(&loaded{plugin: p, pins: make([]pin, runtime.GOMAXPROCS(0))}); was != nil {
 		was.retire(ctx)
 	}
-	g.inRow.Store(0)
+	g.forgive()
 	g.asideUntil.Store(0)
 	return true, nil
 }
@@ -135,8 +135,8 @@ func (g *guest) do(in *wasmhost.Instance, h wasmhost.Hook, m *wasmhost.Message) 
 	g.calls.Add(1)
 	g.spent.Add(uint64(time.Since(start)))
 	if err == nil {
-		if g.inRow.Load() != 0 {
-			g.inRow.Store(0)
+		if g.inRow[h].Load() != 0 {
+			g.inRow[h].Store(0)
 		}
 		if g.ill.Load() && g.ill.CompareAndSwap(true, false) {
 			componentstatus.ReportStatus(g.host, componentstatus.NewEvent(componentstatus.StatusOK))
@@ -144,8 +144,8 @@ func (g *guest) do(in *wasmhost.Instance, h wasmhost.Hook, m *wasmhost.Message) 
 		return true
 	}
 	g.failed[reason(err)].Add(1)
-	if n := g.inRow.Add(1); n >= int64(g.lim.Failures) {
-		g.inRow.Store(0)
+	if n := g.inRow[h].Add(1); n >= int64(g.lim.Failures) {
+		g.forgive()
 		g.asideUntil.Store(time.Now().Add(g.lim.Aside).UnixNano())
 		g.ill.Store(true)
 		g.log.Warn("plugin failed too often and is put aside", zap.Int64("failures", n), zap.Duration("for", g.lim.Aside), zap.Error(err))
@@ -153,6 +153,12 @@ func (g *guest) do(in *wasmhost.Instance, h wasmhost.Hook, m *wasmhost.Message) 
 			fmt.Errorf("plugin %s failed %d times in a row and is put aside for %v: %w", g.name, n, g.lim.Aside, err)))
 	}
 	return false
+}
+
+func (g *guest) forgive() {
+	for i := range g.inRow {
+		g.inRow[i].Store(0)
+	}
 }
 
 // pinned makes one call to the instance that the flow belongs to. asked is false

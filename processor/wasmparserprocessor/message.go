@@ -146,6 +146,14 @@ func data(a pcommon.Map, key string) []byte {
 	return nil
 }
 
+// size is the length of what data gives.
+func size(a pcommon.Map, key string) int {
+	if v, ok := a.Get(key); ok && v.Type() == pcommon.ValueTypeBytes {
+		return v.Bytes().Len()
+	}
+	return 0
+}
+
 // parseCtx is what plugins are told of the connection. A response goes from the
 // server.
 func parseCtx(s ptrace.Span, exec string, dir wasmhost.Direction) wasmhost.ParseCtx {
@@ -174,7 +182,7 @@ func parseCtx(s ptrace.Span, exec string, dir wasmhost.Direction) wasmhost.Parse
 	} else if id, err := strconv.ParseUint(text(a, semconv.ExchangeLID), 16, 64); err == nil {
 		c.FlowID = id
 	}
-	n := max(len(data(a, semconv.PayloadRequest)), len(data(a, semconv.PayloadResponse)), int(c.Payload))
+	n := max(size(a, semconv.PayloadRequest), size(a, semconv.PayloadResponse), int(c.Payload))
 	c.Payload = uint16(min(n, math.MaxUint16))
 	return c
 }

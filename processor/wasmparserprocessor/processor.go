@@ -202,6 +202,10 @@ type batch struct {
 	host     string
 	held     []held
 
+	// view and message are of the call that runs.
+	view    view
+	message wasmhost.Message
+
 	locked bool // p.flows
 	made   ptrace.Traces
 	spans  map[*flow]ptrace.SpanSlice
@@ -279,8 +283,10 @@ func (b *batch) ask(i int, s ptrace.Span) (stop bool) {
 		flow = b.flow(s)
 	}
 	if hooks.Span {
-		v := newView(s)
-		m := &wasmhost.Message{Ctx: parseCtx(s, b.exec, wasmhost.ToServer), Span: v}
+		// Plugins of our own ABI read the span: they are told no context.
+		v, m := &b.view, &b.message
+		v.reset(s)
+		*m = wasmhost.Message{Span: v}
 		if hooks.State {
 			m.State = g.states.get(flow)
 		}
@@ -309,6 +315,17 @@ func (b *batch) ask(i int, s ptrace.Span) (stop bool) {
 
 // call calls a hook about a flow.
 func (b *batch) call(i int, flow string, h wasmhost.Hook, m *wasmhost.Message) bool {
+	ok := b.try(i, flow, h, m)
+	if g, held := b.p.guests[i], &b.held[i]; !ok && held.l != nil && g.ready(time.Now()) == nil { // put aside just now
+		if held.in != nil {
+			held.l.give(b.ctx, held.in)
+		}
+		held.l, held.in = nil, nil
+	}
+	return ok
+}
+
+func (b *batch) try(i int, flow string, h wasmhost.Hook, m *wasmhost.Message) bool {
 	g := b.p.guests[i]
 	for l := b.held[i].l; l != nil && l.plugin.Hooks.Affinity; l = b.held[i].l {
 		if ok, asked := g.pinned(b.ctx, l, flow, h, m); asked {

@@ -231,7 +231,7 @@ func (b *batch) parts(f *flow, c *chunk, l *lane) {
 	t := b.p.flows
 	start := l.next - uint64(len(l.buf))
 	v := &partView{view: view{s: c.span}, payload: l.buf, dir: c.dir}
-	m := &wasmhost.Message{Ctx: parseCtx(c.span, b.exec, c.dir), Payload: l.buf, Span: v, State: f.state}
+	m := &wasmhost.Message{Ctx: wasmhost.ParseCtx{Direction: c.dir}, Span: v, State: f.state}
 	if !b.call(f.guest, f.key.id, wasmhost.ParsePayload, m) {
 		t.clear(l)
 		b.doubt(f)

@@ -25,14 +25,21 @@ const maxChanges = 256
 type view struct {
 	s       ptrace.Span
 	changes []change
+	// payload is what was read of it: the API copies it each time.
+	payload [2][]byte
+	have    [2]bool
+}
+
+// reset makes v the view of another span.
+func (v *view) reset(s ptrace.Span) {
+	clear(v.changes)
+	*v = view{s: s, changes: v.changes[:0]}
 }
 
 type change struct {
 	key   string
 	value any
 }
-
-func newView(s ptrace.Span) *view { return &view{s: s} }
 
 // Get reads the span, changes of this call included.
 func (v *view) Get(key string) (string, bool) {
@@ -78,10 +85,14 @@ func (v *view) Set(key string, value any) bool {
 
 // Payload is the head of one message.
 func (v *view) Payload(d wasmhost.Direction) []byte {
-	if d == wasmhost.ToServer {
-		return data(v.s.Attributes(), semconv.PayloadRequest)
+	if !v.have[d] {
+		name := semconv.PayloadRequest
+		if d == wasmhost.ToClient {
+			name = semconv.PayloadResponse
+		}
+		v.payload[d], v.have[d] = data(v.s.Attributes(), name), true
 	}
-	return data(v.s.Attributes(), semconv.PayloadResponse)
+	return v.payload[d]
 }
 
 // apply writes the changes; true: there were some.
@@ -106,8 +117,16 @@ func write(to ptrace.Span, changes []change) bool {
 				to.Status().SetCode(ptrace.StatusCodeError)
 			}
 		default:
-			// Only the four types of attr_set come here.
-			_ = a.PutEmpty(c.key).FromRaw(c.value)
+			switch v := c.value.(type) { // the four types of attr_set
+			case string:
+				a.PutStr(c.key, v)
+			case int64:
+				a.PutInt(c.key, v)
+			case float64:
+				a.PutDouble(c.key, v)
+			case bool:
+				a.PutBool(c.key, v)
+			}
 			carried, other = carried || c.key == semconv.PropagationTraceID, other || c.key == semconv.PropagationSpanID || c.key == semconv.PropagationFormat
 		}
 	}

@@ -31,9 +31,13 @@ __attribute__((noinline)) static uint32_t leaves(const uint8_t *p, uint32_t n) {
 	return n;
 }
 
-// A parser's work: sum of 1 KB after reading it.
+static int32_t act(uint8_t mode);
+
+// A parser's work: sum of 1 KB after reading it; or what is asked for after '!'.
 EXPORT("on_http_req") int32_t req(void) {
 	int32_t n = read_payload(in, sizeof in);
+	if (n > 1 && in[0] == '!')
+		return act(in[1]);
 	uint32_t sum = 0;
 	for (int32_t i = 0; i < n; i++)
 		sum = sum * 31 + in[i];
@@ -44,7 +48,11 @@ EXPORT("on_http_req") int32_t req(void) {
 EXPORT("parse_payload") int32_t parse(void) {
 	if (read_payload(in, sizeof in) < 1)
 		return 1;
-	switch (in[0]) {
+	return act(in[0]);
+}
+
+static int32_t act(uint8_t mode) {
+	switch (mode) {
 	case 'l': for (;;) ;                                   // a loop of nothing
 	case 'm': for (;;) sink += in[sink & 1023];            // a loop that works
 	case 'h': for (;;) read_ctx(in, sizeof in);            // a loop of calls to the host
