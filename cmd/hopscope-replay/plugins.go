@@ -187,8 +187,10 @@ func changes(was, s ptrace.Span) (out []string) {
 	for k := range s.Attributes().All() {
 		keys[k] = true
 	}
+	delete(keys, semconv.PayloadRequest) // which the processor takes away
+	delete(keys, semconv.PayloadResponse)
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		if strings.HasPrefix(k, "hopscope.payload.") || was.Name() == "" && !said(k) {
+		if was.Name() == "" && !said(k) {
 			continue
 		}
 		diff(k, value(was, k), value(s, k))
@@ -199,9 +201,12 @@ func changes(was, s ptrace.Span) (out []string) {
 // said tells what of an exchange that a plugin found is worth a line: not what
 // the connection says anyway.
 func said(key string) bool {
-	for _, p := range [...]string{"network.", "client.", "server.", "hopscope.capture.", "hopscope.signal.", "hopscope.exchange.", "hopscope.tcp.", semconv.TraceProvisional, semconv.RequestEnd, semconv.ResponseStart} {
-		if strings.HasPrefix(key, p) && key != semconv.NetworkProtocolName {
-			return false
+	if semconv.Capture(key) || key == semconv.SignalSource || key == semconv.RequestEnd || key == semconv.ResponseStart {
+		return false
+	}
+	for _, p := range [...]string{"network.", "client.", "server."} {
+		if strings.HasPrefix(key, p) {
+			return key == semconv.NetworkProtocolName
 		}
 	}
 	return true

@@ -1,6 +1,5 @@
 //go:build wasip1
 
-// The plugin that is measured, as head.c, with the stock compiler.
 package main
 
 import (
@@ -8,8 +7,6 @@ import (
 
 	"github.com/hopscope/hopscope/sdk"
 )
-
-func main() {}
 
 func init() { sdk.OnSpan(onSpan) }
 
