@@ -82,7 +82,7 @@ func protocolTable(t *testing.T, list []*l7.Protocol) string {
 		}
 		row := fmt.Sprintf("| [`%s`](protocols/%s.md) | %s", p.Name, page, strings.Join(over, " "))
 		for _, name := range []string{"versions", "read", "not read", "pairing", "ids( found)?"} {
-			m := regexp.MustCompile(`(?im)^\| `+name+` \| (.*) \|$`).FindSubmatch(b)
+			m := regexp.MustCompile(`(?im)^\| ` + name + ` \| (.*) \|$`).FindSubmatch(b)
 			if m == nil {
 				t.Fatalf("docs/protocols/%s.md has no row %q", page, name)
 			}

@@ -149,6 +149,11 @@ type Protocol struct {
 	// Detect looks at the first bytes of one direction of a connection that
 	// nobody claimed yet. It may be called with few bytes and with many.
 	Detect func(head []byte) Verdict
+	// Carries is what is spoken on top of it, as Message.As has it.
+	Carries []*Protocol
+	// Bodies: its parser shows bodies to Options.Extract. Of other protocols the
+	// engine shows messages as they are on the wire.
+	Bodies bool
 	// Shared makes what all connections that one engine reads have in common, and
 	// find in Options.Shared: what is learnt on one and needed on another. One
 	// goroutine owns it. May be nil.
@@ -320,6 +325,8 @@ const (
 	AttrInt
 	AttrBool
 	AttrList
+	// AttrRule is what a rule found, Int its number, until Extract.Settle.
+	AttrRule
 )
 
 // Attr is one span attribute.

@@ -100,11 +100,28 @@ func NewPropagation(traceIDs, requestIDs []string) *Propagation {
 		p.rules[strings.ToLower(n)] = ruleCustomTrace
 	}
 	for n := range p.rules {
-		if n != "" && len(n) <= maxHeaderName {
-			p.lengths[n[0]&31] |= 1 << len(n)
-		}
+		p.asked(n)
 	}
 	return p
+}
+
+// asked makes Lengths know a name.
+func (p *Propagation) asked(name string) {
+	if name != "" && len(name) <= maxHeaderName {
+		p.lengths[name[0]&31] |= 1 << len(name)
+	}
+}
+
+// asking is p whose Lengths know these names too.
+func (p *Propagation) asking(names []string) *Propagation {
+	own := &Propagation{}
+	if p != nil {
+		*own = *p
+	}
+	for _, n := range names {
+		own.asked(n)
+	}
+	return own
 }
 
 // Lengths has bit n set if a header may carry an id whose name is n bytes long

@@ -22,6 +22,8 @@ const (
 	NetworkProtocolVersion = "network.protocol.version"
 	NetworkInterfaceName   = "network.interface.name"
 
+	HTTPRoute = "http.route"
+
 	ErrorType        = "error.type"
 	ExceptionMessage = "exception.message"
 

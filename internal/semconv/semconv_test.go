@@ -111,6 +111,7 @@ func TestConventions(t *testing.T) {
 		NetworkTransport: string(otel.NetworkTransportKey), NetworkType: string(otel.NetworkTypeKey),
 		NetworkProtocolName: string(otel.NetworkProtocolNameKey), NetworkProtocolVersion: string(otel.NetworkProtocolVersionKey),
 		NetworkInterfaceName: string(otel.NetworkInterfaceNameKey),
+		HTTPRoute:            string(otel.HTTPRouteKey),
 		ErrorType:            string(otel.ErrorTypeKey), ExceptionMessage: string(otel.ExceptionMessageKey),
 		ServiceName: string(otel.ServiceNameKey), ServiceNamespace: string(otel.ServiceNamespaceKey),
 		ServiceInstanceID: string(otel.ServiceInstanceIDKey),

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"slices"
+
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/stream"
 )
@@ -22,7 +24,7 @@ func (e *Engine) detect(s *session, c *stream.Chunk, b []byte, final bool) bool 
 		h.keep(b, e.cur)
 		head = h.buf
 	}
-	p, v, more := e.ask(s.conn, c.Dir, head)
+	p, v, more := e.ask(s, c.Dir, head)
 	switch {
 	case p != nil:
 		e.identify(s, c.Dir, p, v)
@@ -106,9 +108,13 @@ func (s *session) look(d stream.Dir, holed bool) bool {
 
 // ask is the detection proper: first the protocols of the connection's ports,
 // then the others.
-func (e *Engine) ask(c *stream.Conn, d stream.Dir, head []byte) (found *l7.Protocol, v l7.Verdict, more bool) {
+func (e *Engine) ask(s *session, d stream.Dir, head []byte) (found *l7.Protocol, v l7.Verdict, more bool) {
+	c := s.conn
 	ports := [2]uint16{c.A.Port(), c.B.Port()}
-	if f := e.forced(ports); f != nil {
+	if f := s.judged.Force; f != nil && f.Transport&c.Transport != 0 {
+		if slices.Contains(s.judged.Forbid, f) {
+			return nil, l7.No, false
+		}
 		if v = f.Detect(head); v >= l7.Request && e.plausible(c, d, v) {
 			return f, v, false
 		}
@@ -116,7 +122,8 @@ func (e *Engine) ask(c *stream.Conn, d stream.Dir, head []byte) (found *l7.Proto
 	}
 	for pass := range 2 {
 		for _, p := range e.cfg.Protocols {
-			if p.Transport&c.Transport == 0 || onPort(p, ports) != (pass == 0) || (p.Weak && pass == 1) {
+			if p.Transport&c.Transport == 0 || onPort(p, ports) != (pass == 0) || (p.Weak && pass == 1) ||
+				slices.Contains(s.judged.Forbid, p) {
 				continue
 			}
 			switch v := p.Detect(head); {
@@ -135,18 +142,6 @@ func (e *Engine) ask(c *stream.Conn, d stream.Dir, head []byte) (found *l7.Proto
 		}
 	}
 	return nil, l7.No, more
-}
-
-func (e *Engine) forced(ports [2]uint16) *l7.Protocol {
-	if len(e.cfg.Force) == 0 {
-		return nil
-	}
-	for _, port := range ports {
-		if p := e.cfg.Force[port]; p != nil {
-			return p
-		}
-	}
-	return nil
 }
 
 func onPort(p *l7.Protocol, ports [2]uint16) bool {
@@ -171,8 +166,7 @@ func (e *Engine) plausible(c *stream.Conn, d stream.Dir, v l7.Verdict) bool {
 // identify settles protocol and direction.
 func (e *Engine) identify(s *session, d stream.Dir, p *l7.Protocol, v l7.Verdict) {
 	i := e.index[p]
-	s.proto, s.parser = p, p.New(e.options[i])
-	s.st = &e.stats.PerProto[i]
+	s.proto, s.st = p, &e.stats.PerProto[i]
 	s.st.Conns.Add(1)
 	c := s.conn
 	if client, known := c.ClientDir(); known && (c.RoleConfidence >= certain || v == l7.Either) {
@@ -187,6 +181,8 @@ func (e *Engine) identify(s *session, d stream.Dir, p *l7.Protocol, v l7.Verdict
 			c.Role = stream.RoleServer
 		}
 	}
+	s.options = e.optionsOf(i, c, s.client)
+	s.parser = p.New(s.options)
 	if h := &s.half[s.client]; h.holed && p.Pairing == l7.InOrder {
 		s.unsure, s.sure, s.doubt = true, 0, h.next
 	}
@@ -207,7 +203,7 @@ func (e *Engine) datagram(s *session, c *stream.Chunk) {
 		if s.raw && e.cfg.Unparsed(c) {
 			return
 		}
-		p, v, _ := e.ask(s.conn, c.Dir, c.B)
+		p, v, _ := e.ask(s, c.Dir, c.B)
 		if p == nil {
 			if e.cfg.Unparsed != nil && e.cfg.Unparsed(c) {
 				s.raw = true

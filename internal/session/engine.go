@@ -22,8 +22,8 @@ type Config struct {
 	// MaxPending is how many requests of one connection may be open. Zero: 16384.
 	MaxPending int
 	Payload    int // bytes of each message kept for plugins; 0 = none
-	// Force names the protocol of a server port; forbidden ones are left out.
-	Force map[uint16]*l7.Protocol
+	// Judge is asked once what a connection speaks. May be nil.
+	Judge func(*stream.Conn) Judgement
 	// Mute is told of connections that nobody will read again. May be nil.
 	Mute func(*stream.Conn)
 	// Identified is told once per connection what it speaks. May be nil.
@@ -36,6 +36,12 @@ type Config struct {
 	// Unparsed is offered chunks that no protocol knows; true means taken: the
 	// connection is not muted. May be nil.
 	Unparsed func(*stream.Chunk) bool
+}
+
+// Judgement is what is known of a connection before it says anything.
+type Judgement struct {
+	Force  *l7.Protocol   // the only one that is looked for; nil: any
+	Forbid []*l7.Protocol // those that are not
 }
 
 const (
@@ -57,10 +63,12 @@ type Engine struct {
 	next  func(*Exchange)
 	stats *Stats
 	index map[*l7.Protocol]int
-	// options are those of each protocol, by index.
+	// options are those of each protocol, by index; ruled those with rules that
+	// apply to a server's port.
 	options []*l7.Options
+	ruled   map[ruledKey]*l7.Options
 	text    l7.Text
-	free  []*pending
+	free    []*pending
 	// live is all sessions, for Tick.
 	live map[*session]struct{}
 	msg  l7.Message
@@ -94,6 +102,37 @@ func New(cfg Config, next func(*Exchange)) *Engine {
 	return e
 }
 
+// ruledKey is a protocol, by index, and a port that rules name, or 0.
+type ruledKey struct {
+	protocol int
+	port     uint16
+}
+
+// optionsOf are those of protocol i on the connection c, whose client is client.
+func (e *Engine) optionsOf(i int, c *stream.Conn, client stream.Dir) *l7.Options {
+	o := e.options[i]
+	if o.Rules == nil {
+		return o
+	}
+	server := c.B
+	if client == stream.FromB {
+		server = c.A
+	}
+	k := ruledKey{i, o.Rules.Port(server.Port())}
+	own := e.ruled[k]
+	if own == nil {
+		own = o
+		if x := o.Rules.For(e.cfg.Protocols[i], k.port); x != nil {
+			own = o.With(x)
+		}
+		if e.ruled == nil {
+			e.ruled = map[ruledKey]*l7.Options{}
+		}
+		e.ruled[k] = own
+	}
+	return own
+}
+
 // Stats is the engine's counters.
 func (e *Engine) Stats() *Stats { return e.stats }
 
@@ -122,6 +161,10 @@ type half struct {
 	more    bool // the message of open goes on after skip
 	dropped bool // bytes behind the last hole were not understood
 	lost    int  // failures to find a message, in a row
+	// text is the beginning of the current message, of size bytes, where rules
+	// look into messages and not all of it has come yet.
+	text []byte
+	size uint64
 }
 
 // session is one connection.
@@ -129,7 +172,9 @@ type session struct {
 	conn     *stream.Conn
 	proto    *l7.Protocol
 	parser   l7.Parser
+	options  *l7.Options
 	st       *ProtoStats
+	judged   Judgement
 	looks    int
 	ran      stream.Dir // who spoke at the last look, and in how many chunks
 	run      int
@@ -159,6 +204,9 @@ func (e *Engine) Put(c *stream.Chunk) {
 		s = &session{conn: c.Conn}
 		c.Conn.Session = s
 		e.live[s] = struct{}{}
+		if e.cfg.Judge != nil {
+			s.judged = e.cfg.Judge(c.Conn)
+		}
 	}
 	if c.Close {
 		e.close(s)

@@ -29,7 +29,11 @@ func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []by
 	if p != nil {
 		f := p.of(side)
 		first := !f.Seen
+		if s.options.Extract != nil {
+			s.show(h, n, head, m)
+		}
 		e.fill(f, at, n, head, m)
+		s.settle(p, false)
 		if first {
 			e.tell(p, f)
 		}
@@ -67,6 +71,40 @@ func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []by
 		e.drain(s, Complete)
 		e.mute(s)
 	}
+}
+
+// show shows a message of n bytes to the rules, or keeps the head of it until
+// more has come.
+func (s *session) show(h *half, n uint64, head []byte, m *l7.Message) {
+	x := s.options.Extract
+	h.text, h.size = h.text[:0], n
+	switch {
+	case s.proto.Bodies || !x.WantsText(m):
+	case uint64(len(head)) < min(n, l7.MaxBody):
+		h.text = append(h.text, head...)
+	default:
+		x.Message(m, head, uint64(len(head)) == n)
+	}
+}
+
+// shown shows what was kept of p's message to the rules.
+func (s *session) shown(h *half, p *pending, side l7.Side, whole bool) {
+	if len(h.text) == 0 {
+		return
+	}
+	s.options.Extract.Message(&p.of(side).Msg, h.text, whole)
+	s.settle(p, false)
+	h.text = nil
+}
+
+// settle gives what rules found in p its place, as far as p is known.
+func (s *session) settle(p *pending, last bool) {
+	x := s.options.Extract
+	if x == nil {
+		return
+	}
+	x.Settle(s.proto, &p.Req.Msg, &p.Req.Msg, last)
+	x.Settle(s.proto, &p.Resp.Msg, &p.Req.Msg, last)
 }
 
 // over ends the open requests of a batch, which the server answers no more.
@@ -420,6 +458,7 @@ func (e *Engine) report(s *session, p *pending, why Incomplete) {
 		why = Complete
 	}
 	p.reported = true
+	s.settle(p, true)
 	if p.Incomplete == Complete {
 		p.Incomplete = why
 	}

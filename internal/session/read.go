@@ -30,6 +30,9 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 		if h.skip > 0 {
 			k := min(h.skip, uint64(len(w)-off))
 			e.keep(s, d, w[off:off+int(k)])
+			if len(h.text) > 0 {
+				h.text = append(h.text, w[off:off+min(int(k), max(0, l7.MaxBody-len(h.text)))]...)
+			}
 			off += int(k)
 			e.skipped(s, d, k)
 			continue
@@ -185,6 +188,9 @@ func (e *Engine) skipped(s *session, d stream.Dir, n uint64) {
 	}
 	f := p.of(s.side(d))
 	f.End, f.Last = e.cur.time, e.cur.ctx
+	if h.skip == 0 {
+		s.shown(h, p, s.side(d), uint64(len(h.text)) == h.size)
+	}
 	switch {
 	case h.skip > 0:
 	case !h.more:
@@ -212,6 +218,7 @@ func (e *Engine) ended(s *session, d stream.Dir, m *l7.Message) {
 		return
 	}
 	merge(&h.open.of(s.side(d)).Msg, m)
+	s.settle(h.open, false)
 	if h.more = false; h.skip == 0 {
 		e.finish(s, d)
 	}
@@ -243,6 +250,9 @@ func (e *Engine) absent(s *session, d stream.Dir, n uint64) {
 		}
 	}
 	h.next += n
+	if h.open != nil {
+		s.shown(h, h.open, s.side(d), false)
+	}
 	known := min(h.skip, n)
 	if known > 0 {
 		e.skipped(s, d, known)
@@ -267,7 +277,7 @@ func (e *Engine) lose(s *session, d stream.Dir) {
 	if r, ok := s.parser.(l7.Resyncer); ok {
 		r.Resync(s.side(d))
 	} else {
-		s.parser = s.proto.New(e.options[e.index[s.proto]])
+		s.parser = s.proto.New(s.options)
 	}
 	if s.proto.Pairing != l7.InOrder {
 		if s.side(d) == l7.Server {

@@ -100,7 +100,7 @@ func (b *Builder) application(x *session.Exchange, o *result) {
 	req, resp := &x.Req.Msg, &x.Resp.Msg
 	w.named(k.Op, first(req.Op, resp.Op))
 	w.named(k.Target, first(req.Target, resp.Target))
-	w.named(k.Route, first(req.Route, resp.Route))
+	w.named(k.Route, o.route)
 	if k.Domain != semconv.ServerAddress {
 		w.named(k.Domain, first(req.Domain, resp.Domain))
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	MaxSpans int
 	// MaxAge is how long a span may wait for its batch. Zero: 200 ms.
 	MaxAge time.Duration
+	// Names bounds how many names spans may have.
+	Names Names
 	// Payload adds the heads of both messages, for plugins.
 	Payload bool
 }
@@ -82,7 +84,7 @@ func New(cfg Config, next func(td ptrace.Traces, spans int)) *Builder {
 	if cfg.MaxAge <= 0 {
 		cfg.MaxAge = defaultMaxAge
 	}
-	b := &Builder{cfg: cfg, next: next, batch: ptrace.NewTraces(), number: 1, groups: map[groupKey]ptrace.SpanSlice{}, w: newWriter()}
+	b := &Builder{cfg: cfg, next: next, batch: ptrace.NewTraces(), number: 1, groups: map[groupKey]ptrace.SpanSlice{}, w: newWriter(), names: newNames(cfg.Names)}
 	b.provisional = b.w.make([]l7.Attr{{Key: semconv.TraceProvisional, Int: 1, Kind: l7.AttrBool}})
 	for i, t := range [...]string{typeSession: semconv.TypeSession, typeRequest: semconv.TypeRequest, typeResponse: semconv.TypeResponse} {
 		b.types[i] = b.w.make([]l7.Attr{{Key: semconv.SessionType, Str: t}})
@@ -96,6 +98,9 @@ func New(cfg Config, next func(td ptrace.Traces, spans int)) *Builder {
 	}
 	return b
 }
+
+// Limited is how many spans have a name or a route that was cut to "*".
+func (b *Builder) Limited() uint64 { return b.names.limited.Load() }
 
 // Put makes the span of l.
 func (b *Builder) Put(l *cause.Linked) {
@@ -141,7 +146,8 @@ func (b *Builder) fill(s ptrace.Span, l *cause.Linked, pl *place) {
 			s.SetFlags(flagsRemote)
 		}
 	}
-	s.SetName(pl.name(x, &b.names))
+	name, route := pl.name(x, &b.names)
+	s.SetName(name)
 	s.SetKind(kind(x, point))
 	s.SetStartTimestamp(pcommon.Timestamp(x.Req.Start))
 	s.SetEndTimestamp(pcommon.Timestamp(max(end(x), x.Req.Start)))
@@ -151,6 +157,7 @@ func (b *Builder) fill(s ptrace.Span, l *cause.Linked, pl *place) {
 		st.SetCode(ptrace.StatusCodeError)
 		st.SetMessage(o.message)
 	}
+	o.route = route
 	b.attributes(s, l, pl, &o)
 }
 

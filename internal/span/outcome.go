@@ -12,6 +12,7 @@ type result struct {
 	status  int // hopscope.response.status: an l7.Status, or timedOut
 	code    string
 	message string // the protocol's words for what went wrong
+	route   string // of which there are not too many
 	// failed: the span's status is Error. A client's mistake is no error of the
 	// server that says so.
 	failed bool

@@ -36,8 +36,8 @@ type place struct {
 	// it, once it was said twice: then it will be said again.
 	domain string
 	named  shared
-	// op, route and title are those of the last span.
-	op, route, title string
+	// title is the name of the last span.
+	title *named
 	// protocol and speaks: what it speaks says that the same on every span, too.
 	protocol *l7.Protocol
 	speaks   shared
@@ -74,23 +74,30 @@ func (pl *place) ends(w *writer, domain string) {
 	}
 }
 
-// name is the name of x's span: what the protocol says, else operation and
-// route.
-func (pl *place) name(x *session.Exchange, n *names) string {
+// name is the name of x's span, what the protocol says, else operation and
+// route; and its route.
+func (pl *place) name(x *session.Exchange, n *names) (name, route string) {
 	req, resp := &x.Req.Msg, &x.Resp.Msg
-	if name := first(req.Name, resp.Name); name != "" {
-		return name
+	op, asked := first(req.Op, resp.Op), first(req.Route, resp.Route)
+	said := first(req.Name, resp.Name)
+	if said != "" {
+		op, asked, route = "", said, asked
 	}
-	op, route := first(req.Op, resp.Op), first(req.Route, resp.Route)
-	if op == "" && route == "" {
-		return x.Protocol.Name
+	if op == "" && asked == "" {
+		return x.Protocol.Name, ""
 	}
-	if op != pl.op || route != pl.route {
-		pl.title = n.of(op, route)
-		// Parts of the name: what we were given would pin the memory it is cut from.
-		pl.op, pl.route = pl.title[:len(op)], pl.title[len(pl.title)-len(route):]
+	m := pl.title
+	if m == nil || m.op != op || m.route != asked || m.protocol != x.Protocol {
+		m = n.of(x.Protocol, serverPort(x.Conn), op, asked)
+		pl.title = m
 	}
-	return pl.title
+	if m.limited {
+		n.limited.Add(1)
+	}
+	if said == "" {
+		route = m.few
+	}
+	return m.name, route
 }
 
 // speaking is what is the same on all spans of the protocol.

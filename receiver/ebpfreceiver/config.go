@@ -9,12 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/collector/confmap"
-
 	"github.com/hopscope/hopscope/internal/flow"
 	"github.com/hopscope/hopscope/internal/kernel"
-	"github.com/hopscope/hopscope/internal/l7"
-	"github.com/hopscope/hopscope/internal/l7/protocols"
+	"github.com/hopscope/hopscope/internal/span"
 	"github.com/hopscope/hopscope/internal/tap"
 )
 
@@ -30,8 +27,12 @@ type Config struct {
 	Protocols map[string]ProtocolConfig `mapstructure:"protocols"`
 	// Headers are those that mean something, besides the well-known ones.
 	Headers HeadersConfig `mapstructure:"headers"`
+	// Extract takes ids and attributes out of messages.
+	Extract []ExtractConfig `mapstructure:"extract"`
 	// Routes make names with few values of URL paths, before the built-in rules.
 	Routes []RouteConfig `mapstructure:"routes"`
+	// Names bounds how many different names spans may have.
+	Names NamesConfig `mapstructure:"names"`
 	// KeepLiterals leaves values in SQL statements, Redis commands and query
 	// strings as they are. They are where personal data lives.
 	KeepLiterals bool `mapstructure:"keep_literals"`
@@ -116,16 +117,6 @@ type ExcludeConfig struct {
 	_ struct{}
 }
 
-// ProtocolConfig is what is said of one protocol.
-type ProtocolConfig struct {
-	Enabled bool `mapstructure:"enabled"`
-	// Ports are server ports on which this protocol is spoken and no other is
-	// looked for.
-	Ports []uint16 `mapstructure:"ports"`
-
-	_ struct{}
-}
-
 // HeadersConfig names headers.
 type HeadersConfig struct {
 	// TraceIDs carry a trace id of a format of your own.
@@ -143,6 +134,18 @@ type HeadersConfig struct {
 type RouteConfig struct {
 	Match string `mapstructure:"match"`
 	Route string `mapstructure:"route"`
+
+	_ struct{}
+}
+
+// NamesConfig bounds names: what is beyond is "*".
+type NamesConfig struct {
+	// PerSegment is how many names one segment of a path may have below the same
+	// parent, of the routes of one server port.
+	PerSegment int `mapstructure:"per_segment"`
+	// PerPort is how many names the spans of one protocol on one server port may
+	// have.
+	PerPort int `mapstructure:"per_port"`
 
 	_ struct{}
 }
@@ -221,6 +224,7 @@ func defaultConfig() *Config {
 		Golang: GolangConfig{Uprobes: modeOff},
 		Packets: PacketsConfig{Mode: modeOff, Rings: 1, RingSize: tap.DefaultRingBytes, Point: "rest",
 			FlowInterval: time.Minute, FlowPairs: flow.DefaultMaxPairs},
+		Names:          NamesConfig{PerSegment: span.DefaultPerSegment, PerPort: span.DefaultPerPort},
 		Headers:        HeadersConfig{RequestIDs: []string{"x-request-id"}},
 		Process:        ProcessConfig{ProcRoot: "/proc"},
 		Record:         RecordConfig{MaxSize: 256 << 20},
@@ -254,20 +258,8 @@ func (c *Config) Validate() error {
 	if c.Sockets.Mode == modeOff && !c.Packets.on() {
 		p.add("sockets::mode", "is off, and nothing else is captured: set it to auto, or packets::mode")
 	}
-	known := protocols.All()
-	for name, pc := range c.Protocols {
-		i := slices.IndexFunc(known, func(q *l7.Protocol) bool { return q.Name == name })
-		if i < 0 {
-			names := make([]string, len(known))
-			for k, q := range known {
-				names[k] = q.Name
-			}
-			p.add("protocols::"+name, "no such protocol; there are %s", strings.Join(names, ", "))
-		}
-		if !pc.Enabled && len(pc.Ports) > 0 {
-			p.add("protocols::"+name+"::ports", "the protocol is off: set enabled: true or leave the ports out")
-		}
-	}
+	c.validateProtocols(&p)
+	c.extracts(&p)
 	c.Headers.validate(&p)
 	for i, r := range c.Routes {
 		key := fmt.Sprintf("routes::%d", i)
@@ -281,6 +273,8 @@ func (c *Config) Validate() error {
 	if c.SessionTimeout < 0 {
 		p.add("session_timeout", "%v is negative; 0 means 60s", c.SessionTimeout)
 	}
+	p.between("names::per_segment", int64(c.Names.PerSegment), 1, 1<<16)
+	p.between("names::per_port", int64(c.Names.PerPort), 1, 1<<16)
 	p.between("payload::max_bytes", int64(c.Payload.MaxBytes), 0, maxPayload)
 	p.between("workers", int64(c.Workers), 1, maxWorkers)
 	p.between("max_connections", int64(c.MaxConnections), 16, 1<<24)
@@ -308,8 +302,8 @@ func (s *SocketsConfig) validate(p *problems) {
 	p.between("sockets::ring_size", int64(s.RingSize), minRingSize, maxRingSize)
 	prefixes(p, "sockets::include::cidrs", s.Include.CIDRs)
 	prefixes(p, "sockets::exclude::cidrs", s.Exclude.CIDRs)
-	names(p, "sockets::include::processes", s.Include.Processes)
-	names(p, "sockets::exclude::processes", s.Exclude.Processes)
+	comms(p, "sockets::include::processes", s.Include.Processes)
+	comms(p, "sockets::exclude::processes", s.Exclude.Processes)
 	for _, id := range s.Include.Containers {
 		if len(id) < minContainer || strings.Trim(id, "0123456789abcdef") != "" {
 			p.add("sockets::include::containers", "%q is not a container id: at least its first %d hex digits", id, minContainer)
@@ -353,7 +347,8 @@ func prefixes(p *problems, key string, list []string) (out []netip.Prefix) {
 	return out
 }
 
-func names(p *problems, key string, list []string) {
+// comms are names of processes.
+func comms(p *problems, key string, list []string) {
 	for _, n := range list {
 		if n == "" || len(n) > maxComm {
 			p.add(key, "%q is not a process name as in /proc/PID/comm: 1 to %d bytes", n, maxComm)
@@ -365,10 +360,4 @@ func ports(p *problems, key string, list []uint16) {
 	if slices.Contains(list, 0) {
 		p.add(key, "0 is no port")
 	}
-}
-
-// Unmarshal makes `http: {ports: [81]}` leave the protocol on.
-func (c *ProtocolConfig) Unmarshal(conf *confmap.Conf) error {
-	c.Enabled = true
-	return conf.Unmarshal(c)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"go.opentelemetry.io/collector/confmap/xconfmap"
 
 	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/stream"
+	"github.com/hopscope/hopscope/internal/who"
 	"github.com/hopscope/hopscope/receiver/ebpfreceiver/internal/metadata"
 )
 
@@ -62,9 +65,14 @@ func TestConfig(t *testing.T) {
 			RingSize: 2 << 20, NetNS: []string{"/run/netns/x"}, Kinds: []KindConfig{{Match: "eth1", Kind: "gateway"}}, Promiscuous: true, Point: "c",
 			FlowInterval: 30 * time.Second, FlowPairs: 10,
 		},
-		Golang:         GolangConfig{Uprobes: "auto"},
-		Headers:        HeadersConfig{TraceIDs: []string{"x-trace"}, RequestIDs: []string{"x-request-id", "x-corr"}, CaptureRequest: []string{"X-Tenant"}, CaptureResponse: []string{"Server"}},
-		Routes:         []RouteConfig{{Match: "^/u/[^/]+$", Route: "/u/{name}"}},
+		Golang:  GolangConfig{Uprobes: "auto"},
+		Headers: HeadersConfig{TraceIDs: []string{"x-trace"}, RequestIDs: []string{"x-request-id", "x-corr"}, CaptureRequest: []string{"X-Tenant"}, CaptureResponse: []string{"Server"}},
+		Routes:  []RouteConfig{{Match: "^/u/[^/]+$", Route: "/u/{name}"}},
+		Extract: []ExtractConfig{
+			{As: "trace_id", From: "request", Protocols: []string{"http", "grpc"}, Ports: []uint16{8080}, Endpoint: "^/pay", Header: "X-Txn"},
+			{As: "bank.account", JSON: "order.account.0.id", Match: "^AC([0-9]+)"},
+		},
+		Names:          NamesConfig{PerSegment: 50, PerPort: 500},
 		KeepLiterals:   true,
 		SessionTimeout: 5 * time.Second,
 		Payload:        PayloadConfig{MaxBytes: 512},
@@ -85,6 +93,9 @@ func TestConfig(t *testing.T) {
 		t.Errorf("kernel is told %+v", k)
 	}
 	o := cfg.options()
+	if x := o.Rules.For(&l7.Protocol{Name: "http"}, 8080); x == nil || !x.WantsBody(l7.Client) || x.WantsBody(l7.Server) {
+		t.Error("rules are not told")
+	}
 	if !o.RequestHeaders["x-tenant"] || !o.ResponseHeaders["server"] || !o.KeepLiterals || o.Paths.Route(new(l7.Text), "/u/jo") != "/u/{name}" {
 		t.Errorf("parsers are told %+v", o)
 	}
@@ -110,6 +121,23 @@ func TestInvalid(t *testing.T) {
 		"port":        {"sockets::include::ports: ", "0 is no port"},
 		"protocol":    {"protocols::gopher: ", "no such protocol; there are "},
 		"header":      {"headers::request_ids: ", "not a header name"},
+		"xas":         {"extract::0::as: ", "such as bank.transaction"},
+		"xours":       {"extract::0::as: ", "take another one"},
+		"xfrom":       {"extract::0::from: ", "neither request nor response"},
+		"xprotocol":   {"extract::0::protocols: ", "no such protocol"},
+		"xport":       {"extract::0::ports: ", "0 is no port"},
+		"xendpoint":   {"extract::0::endpoint: ", "no regular expression"},
+		"xmatch":      {"extract::0::match: ", "no regular expression"},
+		"xtwo":        {"extract::0: ", "make it several rules"},
+		"xnowhere":    {"extract::0: ", "set one of header, query, form, json or match"},
+		"xlong":       {"extract::0::header: ", "longer than 63 bytes"},
+		"xsecret":     {"extract::0::header: ", "credentials"},
+		"xjson":       {"extract::0::json: ", "no path such as"},
+		"segment":     {"names::per_segment: ", "not between"},
+		"names":       {"names::per_port: ", "not between"},
+		"forced":      {"protocols::redis::ports: ", "81 is http's already"},
+		"comm":        {"protocols::redis::processes: ", `"app" is http's already`},
+		"notport":     {"protocols::http::exclude_ports: ", "0 is no port"},
 		"route":       {"routes::0::match: ", "no regular expression"},
 		"timeout":     {"session_timeout: ", "0 means 60s"},
 		"payload":     {"payload::max_bytes: ", "not between 0 and"},
@@ -134,15 +162,45 @@ func TestProtocols(t *testing.T) {
 	known := []*l7.Protocol{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	cfg := defaultConfig()
 	err := confmap.NewFromStringMap(map[string]any{"protocols": map[string]any{
-		"a": map[string]any{"ports": []any{81, 82}},
+		"a": map[string]any{"ports": []any{81, 82}, "exclude_processes": []any{"worker"}},
 		"b": map[string]any{"enabled": false},
+		"c": map[string]any{"exclude_ports": []any{83}, "processes": []any{"worker"}},
 	}}).Unmarshal(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sc := cfg.sessionConfig(known)
-	if !reflect.DeepEqual(sc.Protocols, []*l7.Protocol{known[0], known[2]}) || sc.Force[81] != known[0] || sc.Force[82] != known[0] || len(sc.Force) != 2 {
+	if !reflect.DeepEqual(sc.Protocols, []*l7.Protocol{known[0], known[2]}) {
 		t.Errorf("%+v", sc)
+	}
+	judge := cfg.spoken(known).judge(func(pid uint32) *who.Process {
+		if pid == 7 {
+			return &who.Process{Comm: "worker"}
+		}
+		return nil
+	})
+	for _, c := range []struct {
+		port, peer uint16
+		pid        uint32
+		role       stream.Role
+		force      *l7.Protocol
+		forbid     []*l7.Protocol
+	}{
+		{port: 4000, peer: 81, role: stream.RoleClient, force: known[0]},
+		{port: 82, peer: 4000, role: stream.RoleServer, force: known[0]},
+		{port: 81, peer: 4000, role: stream.RoleClient}, // the client's port
+		{port: 81, peer: 4000, force: known[0]},
+		{port: 4000, peer: 83, role: stream.RoleClient, forbid: []*l7.Protocol{known[2]}},
+		{port: 4000, peer: 90, pid: 7, role: stream.RoleClient, force: known[2], forbid: []*l7.Protocol{known[0]}},
+		{port: 4000, peer: 90, pid: 8, role: stream.RoleClient},
+	} {
+		j := judge(&stream.Conn{A: netip.AddrPortFrom(netip.IPv4Unspecified(), c.port), B: netip.AddrPortFrom(netip.IPv4Unspecified(), c.peer), Pid: c.pid, Role: c.role})
+		if j.Force != c.force || !slices.Equal(j.Forbid, c.forbid) {
+			t.Errorf("%+v: %+v", c, j)
+		}
+	}
+	if defaultConfig().spoken(known).judge(nil) != nil {
+		t.Error("nothing is said, and yet there is a judge")
 	}
 }
 

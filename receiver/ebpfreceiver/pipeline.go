@@ -34,6 +34,7 @@ type pipeline struct {
 	flows   *flowSink     // nil: nobody wants them
 	workers []*worker     // empty: one shard, inline
 	owner   map[uint64]*worker
+	rules   []string // what the rules of extract make
 	out     *queue
 	running sync.WaitGroup
 	sender  context.CancelFunc
@@ -46,9 +47,10 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 		p.tell = p.tell || h.Prog == execProg && h.Attached
 	}
 	sc := shardConfig{
-		session:  cfg.sessionConfig(known),
-		stream:   stream.TableConfig{MaxConns: max(1, cfg.MaxConnections/cfg.Workers), Announce: c.Announce, Wanted: cfg.wantedPair()},
-		span:     span.Config{Version: version, Host: host, MaxSpans: cfg.Batch.MaxSpans, MaxAge: cfg.Batch.MaxAge, Payload: cfg.payload() > 0},
+		session: cfg.sessionConfig(known),
+		stream:  stream.TableConfig{MaxConns: max(1, cfg.MaxConnections/cfg.Workers), Announce: c.Announce, Wanted: cfg.wantedPair()},
+		span: span.Config{Version: version, Host: host, MaxSpans: cfg.Batch.MaxSpans, MaxAge: cfg.Batch.MaxAge, Payload: cfg.payload() > 0,
+			Names: span.Names{PerSegment: cfg.Names.PerSegment, PerPort: cfg.Names.PerPort}},
 		who:      who.Config{Proc: cfg.Process.ProcRoot, Command: cfg.Process.CommandLine, Host: host},
 		unparsed: newWants(&cfg.Unparsed), ignoreVLAN: cfg.Packets.IgnoreVLAN,
 		mute:  c.Mute,
@@ -56,6 +58,9 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 		emit:  p.out.put,
 	}
 	p.config = sc
+	for i := range cfg.Extract {
+		p.rules = append(p.rules, cfg.Extract[i].As)
+	}
 	for range cfg.Workers {
 		s := newShard(sc)
 		p.shards = append(p.shards, s)

@@ -41,6 +41,7 @@ type shardConfig struct {
 	stream   stream.TableConfig
 	span     span.Config
 	who      who.Config
+	spoken   *spoken
 	unparsed wants
 	// ignoreVLAN is for packets: connections are the same in all VLANs.
 	ignoreVLAN bool
@@ -59,6 +60,7 @@ func newShard(c shardConfig) *shard {
 	if s.wants.any() {
 		c.session.Unparsed = s.unparsed
 	}
+	c.session.Judge = c.spoken.judge(s.who.Process)
 	c.session.Mute = func(conn *stream.Conn) {
 		if sock, ok := s.table.Muteable(conn); ok {
 			c.mute(sock)

@@ -2,6 +2,7 @@ package ebpfreceiver
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 
 	"go.opentelemetry.io/collector/component"
@@ -12,6 +13,7 @@ import (
 	"github.com/hopscope/hopscope/internal/kernel"
 	"github.com/hopscope/hopscope/internal/packet"
 	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/internal/span"
 	"github.com/hopscope/hopscope/receiver/ebpfreceiver/internal/metadata"
 )
 
@@ -81,6 +83,14 @@ func newTelemetry(set component.TelemetrySettings, p *pipeline, c capture) (*tel
 			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Orphans }, "reason", "orphan")
 			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Unanswered }, "reason", "unanswered")
 		}},
+		{b.RegisterReceiverEbpfExtractedCallback, t.extracted},
+		{b.RegisterReceiverEbpfNamesLimitedCallback, func(put put) {
+			n := uint64(0)
+			for _, b := range t.builders() {
+				n += b.Limited()
+			}
+			put(n)
+		}},
 		{b.RegisterReceiverEbpfDroppedCallback, t.dropped},
 		{b.RegisterReceiverEbpfEmittedCallback, func(put put) { put(t.p.out.emitted.Load()) }},
 		{b.RegisterReceiverEbpfQueueLengthCallback, func(put put) { put(uint64(len(t.p.out.ch))) }},
@@ -148,6 +158,30 @@ func (t *telemetry) engines() (list []*session.Engine) {
 		}
 	}
 	return list
+}
+
+// builders are those of all shards.
+func (t *telemetry) builders() (list []*span.Builder) {
+	for _, s := range t.p.shards {
+		list = append(list, s.builder)
+	}
+	if t.p.packets != nil {
+		for _, s := range t.p.packets.shards {
+			list = append(list, s.builder)
+		}
+	}
+	return list
+}
+
+// extracted tells what became of each rule of extract.
+func (t *telemetry) extracted(put put) {
+	for i, as := range t.p.rules {
+		c := t.p.config.session.Options.Rules.Counts(i)
+		rule := strconv.Itoa(i)
+		put(c.Found.Load(), "rule", rule, "as", as, "outcome", "found")
+		put(c.TooLong.Load(), "rule", rule, "as", as, "outcome", "too_long")
+		put(c.Other.Load(), "rule", rule, "as", as, "outcome", "other_endpoint")
+	}
 }
 
 func (t *telemetry) sessions(of func(*session.Stats) *atomic.Uint64) (n uint64) {

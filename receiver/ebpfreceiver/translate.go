@@ -39,16 +39,13 @@ func (c *Config) wantedPair() func(local, remote netip.AddrPort) bool {
 }
 
 func (c *Config) sessionConfig(known []*l7.Protocol) session.Config {
-	out := session.Config{Options: c.options(), Timeout: c.SessionTimeout, Payload: c.payload(), Force: map[uint16]*l7.Protocol{}}
+	out := session.Config{Options: c.options(), Timeout: c.SessionTimeout, Payload: c.payload()}
 	for _, p := range known {
 		pc, said := c.Protocols[p.Name]
 		if said && !pc.Enabled {
 			continue
 		}
 		out.Protocols = append(out.Protocols, p)
-		for _, port := range pc.Ports {
-			out.Force[port] = p
-		}
 	}
 	return out
 }
@@ -65,6 +62,7 @@ func (c *Config) options() *l7.Options {
 	o.Propagation = l7.NewPropagation(c.Headers.TraceIDs, c.Headers.RequestIDs)
 	o.RequestHeaders, o.ResponseHeaders = lower(c.Headers.CaptureRequest), lower(c.Headers.CaptureResponse)
 	o.KeepLiterals = c.KeepLiterals
+	o.Rules = c.rules()
 	for _, r := range c.Routes {
 		o.Paths.Patterns = append(o.Paths.Patterns, l7.PathPattern{Match: regexp.MustCompile(r.Match), Route: r.Route})
 	}

@@ -28,7 +28,16 @@ var places = []string{"c-p", "local", "s-p"}
 // as packets: "c-p http GET 200 ok".
 func watch(t *testing.T, ports ...int) *tally.Tally {
 	t.Helper()
+	return watchWith(t, nil, key, ports...)
+}
+
+// watchWith is watch with a configuration, nil for the default, and a key.
+func watchWith(t *testing.T, cfg *ebpfreceiver.Config, key func(ptrace.Span) string, ports ...int) *tally.Tally {
+	t.Helper()
 	return tally.Count(t, key, func(c *ebpfreceiver.Config) {
+		if cfg != nil {
+			*c = *cfg
+		}
 		tally.Roomy(c)
 		var filter []string
 		for _, p := range ports {

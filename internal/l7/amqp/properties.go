@@ -59,7 +59,7 @@ func table(b []byte, o *l7.Options, m *l7.Message) {
 			if c.Short() {
 				return
 			}
-			o.Propagation.Header(&m.Trace, m.Text, name, v)
+			o.Header(m, name, v)
 			continue
 		}
 		if !skipValue(&c, kind) {

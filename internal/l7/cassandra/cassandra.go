@@ -397,7 +397,7 @@ func (p *parser) payload(c *l7.Cursor, m *l7.Message) {
 		if c.Short() {
 			return
 		}
-		p.opt.Propagation.Header(&m.Trace, m.Text, k, v)
+		p.opt.Header(m, k, v)
 	}
 }
 

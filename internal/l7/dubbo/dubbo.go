@@ -167,7 +167,7 @@ func (p *parser) attachments(c *l7.Cursor, m *l7.Message) {
 		}
 	}
 	s.entries(c, func(k, v []byte) {
-		p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+		p.opts.Header(m, k, v)
 	})
 }
 

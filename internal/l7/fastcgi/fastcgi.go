@@ -273,7 +273,7 @@ func (p *parser) status(b []byte, m *l7.Message) {
 			}
 			break
 		}
-		p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+		p.opts.Header(m, k, v)
 	}
 	switch m.Code[0] {
 	case '4':

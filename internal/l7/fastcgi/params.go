@@ -26,6 +26,7 @@ func (p *parser) params(b []byte, cut bool, m *l7.Message) {
 			script = v
 		case "QUERY_STRING":
 			query = v
+			p.opts.Extract.Query(m, v)
 		case "HTTP_HOST":
 			host = v
 		case "SERVER_NAME":
@@ -107,7 +108,7 @@ func (p *parser) header(k, v []byte, m *l7.Message) {
 		}
 		low[i] = x
 	}
-	p.opts.Propagation.Header(&m.Trace, m.Text, low[:len(k)], v)
+	p.opts.Header(m, low[:len(k)], v)
 }
 
 // pair is a name and a value, each with a length of one or four bytes before

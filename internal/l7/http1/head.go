@@ -52,6 +52,9 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 			return 0, l7.ErrLost
 		}
 		p.headers(head, &at, cut, true, &f, m)
+		if f.sized && !f.chunked && !f.expect && !cut && !p.showBody(side, w, n, f.length, m) {
+			return 0, l7.ErrMore
+		}
 		return p.requestBody(n, cut, &f, m), nil
 	}
 	if statusLine(first) != l7.Response {
@@ -64,6 +67,9 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	}
 	p.status(status, first, whole, m)
 	p.headers(head, &at, cut, false, &f, m)
+	if f.sized && !f.chunked && !cut && !bodiless(status, w.Req) && !p.showBody(side, w, n, f.length, m) {
+		return 0, l7.ErrMore
+	}
 	return p.responseBody(n, status, cut, w.Req, &f, m), nil
 }
 
@@ -101,6 +107,7 @@ func (p *parser) requestBody(n int, cut bool, f *framing, m *l7.Message) int {
 	case cut:
 	case f.chunked:
 		h.state, m.More = atChunk, true
+		h.collect = p.opt.Extract.WantsBody(l7.Client)
 	case f.sized && f.length > 0:
 		m.AddInt("http.request.body.size", int64(f.length))
 		if f.expect {
@@ -112,6 +119,11 @@ func (p *parser) requestBody(n int, cut bool, f *framing, m *l7.Message) int {
 	return n
 }
 
+// bodiless reports whether an answer to req has no body, whatever its headers say.
+func bodiless(status int, req *l7.Message) bool {
+	return status == 101 || status == 204 || status == 304 || req != nil && (req.Op == "HEAD" || req.Op == connectName && status/100 == 2)
+}
+
 // responseBody says how long the answer is whose head takes n bytes (RFC 9112 6.3).
 func (p *parser) responseBody(n, status int, cut bool, req *l7.Message, f *framing, m *l7.Message) int {
 	h := &p.half[l7.Server]
@@ -120,9 +132,10 @@ func (p *parser) responseBody(n, status int, cut bool, req *l7.Message, f *frami
 	case status == 101 || connect:
 		m.Switch = true
 	case cut:
-	case status == 204 || status == 304 || req != nil && req.Op == "HEAD":
+	case bodiless(status, req):
 	case f.chunked:
 		h.state, m.More = atChunk, true
+		h.collect = p.opt.Extract.WantsBody(l7.Server)
 	case f.sized:
 		m.AddInt("http.response.body.size", int64(f.length))
 		return n + int(f.length)
@@ -213,6 +226,7 @@ func (p *parser) target(t []byte, m *l7.Message) {
 	m.Target = m.Text.Copy(path[:min(len(path), limit)])
 	m.Route = p.opt.Paths.Route(m.Text, m.Target)
 	if len(query) > 0 {
+		p.opt.Extract.Query(m, query)
 		query = query[:min(len(query), limit)]
 		if !p.opt.KeepLiterals {
 			m.Add("url.query", m.Text.Build(len(query), func(dst []byte) int { return keys(dst, query) }))

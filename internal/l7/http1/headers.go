@@ -63,7 +63,9 @@ func (p *parser) headers(b []byte, at *lines, cut, request bool, f *framing, m *
 			}
 			name, value := line[:k], trimLeft(line[k+1:])
 			if !p.framed(name, value, request, f, m) {
-				prop.Header(&m.Trace, m.Text, name, value)
+				p.opt.Header(m, name, value)
+			} else if p.opt.Extract != nil {
+				p.opt.Extract.Header(m, name, value)
 			}
 			break
 		}

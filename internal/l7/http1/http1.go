@@ -23,6 +23,7 @@ var Protocol = &l7.Protocol{
 		CodeInt: true,
 		Domain:  "server.address",
 	},
+	Bodies: true,
 	Detect: detect,
 	New:    func(o *l7.Options) l7.Parser { return &parser{opt: o} },
 }
@@ -46,6 +47,9 @@ type parser struct {
 		rest  uint64
 		// goAhead: the server said 100 Continue.
 		goAhead bool
+		// body is the beginning of a chunked body, if rules look into it.
+		body    []byte
+		collect bool
 	}
 }
 
@@ -59,7 +63,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	case atHead:
 		return p.head(side, w, m)
 	case atChunk, atTail:
-		return p.chunk(side, w)
+		return p.chunk(side, w, m)
 	case atBody:
 		return len(w.B), l7.ErrSkip
 	case atBlind:
@@ -74,8 +78,11 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 				return 0, l7.ErrMore
 			}
 		}
-		h.state = atHead
 		n := int(min(h.rest, maxLength))
+		if !p.showBody(side, w, 0, h.rest, m) {
+			return 0, l7.ErrMore
+		}
+		h.state = atHead
 		return n, l7.ErrEnd
 	}
 }
@@ -88,6 +95,7 @@ const maxLength = 1 << 60
 // the next head that is seen.
 func (p *parser) Resync(side l7.Side) {
 	h := &p.half[side]
+	h.body, h.collect = nil, false
 	if h.state == atChunk || h.state == atTail || h.state == atBlind {
 		h.state = atBlind
 		return
@@ -175,7 +183,7 @@ var (
 )
 
 // chunk reads one chunk, or the trailer.
-func (p *parser) chunk(side l7.Side, w l7.Window) (int, error) {
+func (p *parser) chunk(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	h := &p.half[side]
 	i := bytes.IndexByte(w.B, '\n')
 	if i < 0 {
@@ -190,6 +198,7 @@ func (p *parser) chunk(side l7.Side, w l7.Window) (int, error) {
 			return i + 1, l7.ErrSkip
 		}
 		h.state = atHead
+		p.bodyEnds(side, m)
 		return i + 1, l7.ErrEnd
 	}
 	size, digits := uint64(0), 0
@@ -214,9 +223,13 @@ func (p *parser) chunk(side l7.Side, w l7.Window) (int, error) {
 		h.state = atTail
 		if rest := w.B[i+1:]; len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n' {
 			h.state = atHead
+			p.bodyEnds(side, m)
 			return i + 3, l7.ErrEnd
 		}
 		return i + 1, l7.ErrSkip
+	}
+	if h.collect && !p.keepChunk(side, w, i+1, size) {
+		return 0, l7.ErrMore
 	}
 	return i + 1 + int(size) + 2, l7.ErrSkip
 }

@@ -25,6 +25,9 @@ func (p *parser) data(side l7.Side, f h2.Frame, w l7.Window, m *l7.Message) (int
 		}
 		s.count[side] = c
 	}
+	if !s.kind.rpc() && p.opt.Extract.WantsBody(side) && !s.keep(side, f, w) {
+		return 0, l7.ErrMore
+	}
 	m.More = !end
 	if side == l7.Client {
 		m.Continues = true
@@ -45,6 +48,21 @@ func (p *parser) data(side l7.Side, f h2.Frame, w l7.Window, m *l7.Message) (int
 		}
 	}
 	return n, nil
+}
+
+// keep keeps the data of f, as far as rules look. It reports false if more of it
+// has to come first.
+func (s *stream) keep(side l7.Side, f h2.Frame, w l7.Window) bool {
+	room := l7.MaxBody - len(s.body[side])
+	if room <= 0 || f.Flags&h2.FlagPadded != 0 { // nobody pads
+		return true
+	}
+	b, want := w.B[h2.HeaderLen:], min(f.Length, room)
+	if len(b) < want && !w.End {
+		return false
+	}
+	s.body[side] = append(s.body[side], b[:min(len(b), want)]...)
+	return true
 }
 
 // walk goes through the payload of f, of which b is there, message by message.
@@ -106,7 +124,14 @@ const maxLateMessage = 4 << 20
 
 // ended: side has said all. Of a call the messages are counted.
 func (p *parser) ended(s *stream, side l7.Side, m *l7.Message) {
-	if m.More || !s.kind.rpc() {
+	if m.More {
+		return
+	}
+	if !s.kind.rpc() {
+		if b := s.body[side]; len(b) > 0 {
+			p.opt.Extract.Body(m, b, len(b) < l7.MaxBody)
+			s.body[side] = nil
+		}
 		return
 	}
 	if side == l7.Server {

@@ -156,6 +156,9 @@ func (p *parser) request(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) err
 		default:
 			p.opt.Propagation.Header(&m.Trace, m.Text, bytesOf(fd.Name), bytesOf(fd.Value))
 		}
+		if p.opt.Extract != nil && fd.Name[0] != ':' {
+			p.opt.Extract.Header(m, bytesOf(fd.Name), bytesOf(fd.Value))
+		}
 		if len(p.opt.RequestHeaders) > 0 && fd.Name[0] != ':' {
 			httpsem.Keep(p.opt, m, true, fd.Name, fd.Value)
 		}
@@ -284,6 +287,9 @@ func (p *parser) response(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) er
 			}
 		default:
 			p.opt.Propagation.Header(&m.Trace, m.Text, bytesOf(fd.Name), bytesOf(fd.Value))
+		}
+		if p.opt.Extract != nil && fd.Name[0] != ':' {
+			p.opt.Extract.Header(m, bytesOf(fd.Name), bytesOf(fd.Value))
 		}
 		if len(p.opt.ResponseHeaders) > 0 && fd.Name[0] != ':' {
 			httpsem.Keep(p.opt, m, false, fd.Name, fd.Value)

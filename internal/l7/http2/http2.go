@@ -18,6 +18,8 @@ var Protocol = &l7.Protocol{
 	Ports:     []uint16{50051, 80, 8080, 443, 9090, 20880, 50052},
 	Pairing:   l7.ByStream,
 	Keys:      httpsem.Keys,
+	Carries:   []*l7.Protocol{HTTP, GRPC, Triple},
+	Bodies:    true,
 	Detect:    detect,
 	New:       New,
 }

@@ -35,6 +35,7 @@ type stream struct {
 	path    string // held back like the method
 	coding  string // grpc-encoding
 	count   [2]counter
+	body    [2][]byte // its beginning, if rules look into it
 }
 
 // counter counts the messages of one side (length-prefixed, gRPC).

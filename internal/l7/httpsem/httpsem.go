@@ -98,6 +98,9 @@ func SetTarget(o *l7.Options, m *l7.Message, t string, kept bool) {
 		return
 	}
 	q = q[:min(len(q), limit)]
+	if o.Extract != nil {
+		o.Extract.Query(m, []byte(q))
+	}
 	if o.KeepLiterals {
 		m.Add(query, m.Text.Join(q))
 	} else {

@@ -13,7 +13,7 @@ func (p *parser) produce(w *walk, m *l7.Message) (acks int16, ok bool) {
 		return 0, false
 	}
 	w.c.Skip(4) // timeout
-	r := batches{opts: p.opts, text: m.Text, agree: true, whole: true}
+	r := batches{opts: p.opts, text: m.Text, kind: m.Type, agree: true, whole: true}
 	w.topics = w.count()
 	for t := w.topics; t > 0 && !w.c.Short(); t-- {
 		if w.version >= 13 {
@@ -55,6 +55,7 @@ func (r *batches) describe(m *l7.Message, whole bool) {
 		m.AddInt("messaging.batch.message_count", r.count)
 		if r.agree {
 			m.Trace = r.trace
+			m.Attrs = append(m.Attrs, r.found...)
 		}
 	}
 	if int(r.codec) < len(codecs) && r.codec != 0 {
@@ -140,7 +141,7 @@ func (p *parser) fetchResponse(w *walk, k call, m *l7.Message) {
 		w.err(int16(w.c.U16()))
 		w.c.Skip(4) // session
 	}
-	r := batches{opts: p.opts, text: m.Text, agree: true, whole: true}
+	r := batches{opts: p.opts, text: m.Text, kind: m.Type, agree: true, whole: true}
 	for t := w.count(); t > 0 && !w.c.Short(); t-- {
 		var name, id []byte
 		if w.version >= 13 {

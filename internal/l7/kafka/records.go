@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"slices"
+
 	"github.com/hopscope/hopscope/internal/l7"
 )
 
@@ -12,6 +14,8 @@ type batches struct {
 	agree  bool   // every record seen so far says the same
 	some   bool   // a record was seen
 	heads  []byte // the headers of the first record
+	kind   l7.Type
+	found  []l7.Attr // what rules found in every record so far
 	count  int64
 	whole  bool // count is of all batches, not only of those in the window
 	codec  byte // compression of the first batch
@@ -119,11 +123,33 @@ func (r *batches) records(c *l7.Cursor, n, size int64) bool {
 		if r.some && t != r.trace {
 			return false // several traces in one request: it belongs to none of them
 		}
+		if r.opts.Extract != nil {
+			r.extract(heads)
+		}
 		if !r.some {
 			r.some, r.trace, r.heads = true, t, heads
 		}
 	}
 	return true
+}
+
+// extract shows the headers of one record to the rules. What they find counts if
+// they find the same in every record.
+func (r *batches) extract(heads []byte) {
+	one := l7.Message{Text: r.text, Type: r.kind}
+	c := l7.Cursor{B: heads}
+	for h := c.Varint(); h > 0 && !c.Short(); h-- {
+		k := field(&c)
+		v := field(&c)
+		if !c.Short() {
+			r.opts.Extract.Header(&one, k, v)
+		}
+	}
+	if !r.some {
+		r.found = one.Attrs
+		return
+	}
+	r.found = slices.DeleteFunc(r.found, func(a l7.Attr) bool { return !slices.Contains(one.Attrs, a) })
 }
 
 // field is a length and so many bytes; -1 is null.

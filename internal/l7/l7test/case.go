@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +30,8 @@ type Chunk struct {
 //	@ optional NAME      the case is about a lossy situation: skip the variants NAME (cut, missing, truncated)
 //	                     oneway: what is answered in the whole may be one-way in part of it, when the part
 //	                     that is missing is the agreement to answer
+//	@ rule KEY=VALUE...  a rule that takes something out: as (trace_id, request_id, an attribute), from
+//	                     (response), protocols (one), endpoint, match, and header, query, form or json
 //	> "bytes"            what the client sent: a Go string literal, or x"68 65 78"
 //	< "bytes"            what the server sent; several literals on a line are joined
 //	----
@@ -39,6 +42,7 @@ type Case struct {
 	Port      uint16
 	UDP       bool
 	Midstream bool
+	Rules     []l7.Rule
 	Skip      map[string]bool
 	Chunks    []Chunk
 	Want      string
@@ -113,6 +117,10 @@ func (c *Case) directive(s string) error {
 		c.UDP = true
 	case s == "midstream":
 		c.Midstream = true
+	case len(f) >= 2 && f[0] == "rule":
+		r, err := rule(f[1:])
+		c.Rules = append(c.Rules, r)
+		return err
 	case len(f) >= 2 && f[0] == "optional":
 		for _, n := range f[1:] {
 			c.Skip[n] = true
@@ -121,6 +129,34 @@ func (c *Case) directive(s string) error {
 		return fmt.Errorf("unknown directive %q", s)
 	}
 	return nil
+}
+
+func rule(fields []string) (r l7.Rule, err error) {
+	for _, f := range fields {
+		k, v, _ := strings.Cut(f, "=")
+		switch k {
+		case "as":
+			r.Key = v
+			r.Means = map[string]l7.Meaning{"trace_id": l7.MeansTraceID, "request_id": l7.MeansRequestID}[v]
+		case "from":
+			r.Response = v == "response"
+		case "protocols":
+			r.Protocols = []string{v}
+		case "endpoint":
+			r.Endpoint, err = regexp.Compile(v)
+		case "match":
+			r.Match, err = regexp.Compile(v)
+		case "header", "query", "form", "json":
+			r.Name = v
+			r.Source = map[string]l7.Source{"header": l7.SourceHeader, "query": l7.SourceQuery, "form": l7.SourceForm, "json": l7.SourceJSON}[k]
+		default:
+			err = fmt.Errorf("unknown key of a rule %q", k)
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, nil
 }
 
 // literal joins "go string" and x"hex" literals; "..."*N repeats.

@@ -54,7 +54,15 @@ var testEnds = [2]netip.AddrPort{
 // had consumed, as system calls and TCP do.
 func (pl player) play(c *Case, pieces []piece, ack bool) []result {
 	var out []result
-	e := session.New(session.Config{Protocols: pl.protocols, Options: pl.options, MaxLooks: 64}, func(x *session.Exchange) {
+	options := pl.options
+	if len(c.Rules) > 0 {
+		own := l7.DefaultOptions()
+		if options != nil {
+			*own = *options
+		}
+		own.Rules, options = l7.NewRules(c.Rules), own
+	}
+	e := session.New(session.Config{Protocols: pl.protocols, Options: options, MaxLooks: 64}, func(x *session.Exchange) {
 		out = append(out, result{req: x.Req.Pos, resp: x.Resp.Pos, hasReq: x.Req.Seen, hasResp: x.Resp.Seen, oneWay: x.OneWay, text: Format(x), x: copyOf(x)})
 	})
 	port := c.Port

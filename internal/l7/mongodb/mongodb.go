@@ -320,7 +320,7 @@ func (p *parser) comment(x *element, m *l7.Message) {
 			return
 		}
 		if v := f.str(); v != nil {
-			p.opt.Propagation.Header(&m.Trace, m.Text, f.name, v)
+			p.opt.Header(m, f.name, v)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (p *parser) properties(c *l7.Cursor, m *l7.Message, side l7.Side) (alias ui
 			k := c.Take(int(c.U16()))
 			v := c.Take(int(c.U16()))
 			if !c.Short() {
-				p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+				p.opts.Header(m, k, v)
 			}
 		default:
 			return alias

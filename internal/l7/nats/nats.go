@@ -433,7 +433,7 @@ func (p *parser) headers(b []byte, m *l7.Message) {
 		}
 		v = bytes.TrimSpace(v)
 		switch {
-		case p.opts.Propagation.Header(&m.Trace, m.Text, k, v):
+		case p.opts.Header(m, k, v):
 		case strings.EqualFold(l7.View(k), "Nats-Msg-Id"):
 			m.Add("messaging.message.id", m.Text.Copy(v))
 		case strings.EqualFold(l7.View(k), "Nats-Service-Error-Code"):

@@ -175,7 +175,7 @@ func (p *parser) message(r *reader, m *l7.Message) {
 	held := l7.Cursor{B: r.content()}
 	properties(&held, func(key []byte, v value) {
 		if len(v.text) > 0 {
-			p.opts.Propagation.Header(&m.Trace, m.Text, key, v.text)
+			p.opts.Header(m, key, v.text)
 		}
 	})
 	r.object(false)

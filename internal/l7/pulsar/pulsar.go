@@ -357,7 +357,7 @@ func (p *parser) metadata(b []byte, m *l7.Message) {
 					val = t
 				}
 			})
-			p.opts.Propagation.Header(&m.Trace, m.Text, k, val)
+			p.opts.Header(m, k, val)
 		case 8:
 			if names := [...]string{1: "lz4", 2: "zlib", 3: "zstd", 4: "snappy"}; v > 0 && v < uint64(len(names)) {
 				m.Add("hopscope.messaging.compression", names[v])

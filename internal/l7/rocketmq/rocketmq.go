@@ -259,7 +259,7 @@ func (p *parser) request(x *command, m *l7.Message) {
 		case v2 && name == "i", name == "properties":
 			f.properties = p.text(x, v)
 		case len(name) > 1:
-			p.opts.Propagation.Header(&m.Trace, m.Text, k, trim(v))
+			p.opts.Header(m, k, trim(v))
 		}
 	}
 	switch x.code {
@@ -299,7 +299,7 @@ func (p *parser) request(x *command, m *l7.Message) {
 		case "TAGS":
 			add("messaging.rocketmq.message.tag", v)
 		default:
-			p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+			p.opts.Header(m, k, v)
 		}
 	}
 }

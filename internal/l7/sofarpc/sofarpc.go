@@ -188,7 +188,7 @@ func (p *parser) headers(b []byte, m *l7.Message) {
 		case "rpc_trace_context.sofaRpcId":
 			sofa.SpanID = m.Text.Copy(v)
 		default:
-			p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+			p.opts.Header(m, k, v)
 		}
 	}
 	if len(service) > 0 && len(method) > 0 {

@@ -9,7 +9,7 @@ const maxIDs = 32
 // commas, semicolons or white space between the pairs. Values may be
 // URL-encoded (https://google.github.io/sqlcommenter/spec/).
 func (r *reader) ids(c []byte) {
-	if len(c) < 6 || r.opt.Propagation == nil {
+	if len(c) < 6 || r.opt.Propagation == nil && r.opt.Extract == nil {
 		return
 	}
 	for range maxIDs {
@@ -52,12 +52,12 @@ func (r *reader) ids(c []byte) {
 // id gives one pair to those who know ids.
 func (r *reader) id(key, value []byte) {
 	if bytes.IndexByte(value, '%') < 0 {
-		r.opt.Propagation.Header(&r.m.Trace, r.m.Text, key, value)
+		r.opt.Header(r.m, key, value)
 		return
 	}
 	var plain [maxEncoded]byte
 	if len(value) <= len(plain) {
-		r.opt.Propagation.Header(&r.m.Trace, r.m.Text, key, plain[:unescape(plain[:], value)])
+		r.opt.Header(r.m, key, plain[:unescape(plain[:], value)])
 	}
 }
 

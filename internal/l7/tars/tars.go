@@ -298,7 +298,7 @@ func (p *parser) maps(c *l7.Cursor, m *l7.Message) {
 			if !ok1 || !ok2 || c.Short() {
 				return
 			}
-			p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+			p.opts.Header(m, k, v)
 		}
 	}
 }

@@ -328,7 +328,7 @@ func (p *parser) headers(b []byte, m *l7.Message) {
 		k := c.Take(int(c.Uvarint()))
 		v := c.Take(int(c.Uvarint()))
 		if !c.Short() {
-			p.opts.Propagation.Header(&m.Trace, m.Text, k, v)
+			p.opts.Header(m, k, v)
 		}
 	}
 }

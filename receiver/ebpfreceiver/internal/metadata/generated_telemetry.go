@@ -33,11 +33,13 @@ type TelemetryBuilder struct {
 	ReceiverEbpfConnectionsRecognized metric.Int64ObservableCounter
 	ReceiverEbpfDropped               metric.Int64ObservableCounter
 	ReceiverEbpfEmitted               metric.Int64ObservableCounter
+	ReceiverEbpfExtracted             metric.Int64ObservableCounter
 	ReceiverEbpfGolangExecutables     metric.Int64ObservableGauge
 	ReceiverEbpfHeld                  metric.Int64ObservableGauge
 	ReceiverEbpfHookAttached          metric.Int64ObservableGauge
 	ReceiverEbpfLinked                metric.Int64ObservableCounter
 	ReceiverEbpfLostExchanges         metric.Int64ObservableCounter
+	ReceiverEbpfNamesLimited          metric.Int64ObservableCounter
 	ReceiverEbpfParseErrors           metric.Int64ObservableCounter
 	ReceiverEbpfParsed                metric.Int64ObservableCounter
 	ReceiverEbpfQueueLength           metric.Int64ObservableGauge
@@ -135,6 +137,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfEmittedCallback(cb metric.I
 	return nil
 }
 
+// RegisterReceiverEbpfExtractedCallback sets callback for observable ReceiverEbpfExtracted metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfExtractedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfExtracted, obs: o})
+		return nil
+	}, builder.ReceiverEbpfExtracted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterReceiverEbpfGolangExecutablesCallback sets callback for observable ReceiverEbpfGolangExecutables metric.
 func (builder *TelemetryBuilder) RegisterReceiverEbpfGolangExecutablesCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -201,6 +218,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfLostExchangesCallback(cb me
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfLostExchanges, obs: o})
 		return nil
 	}, builder.ReceiverEbpfLostExchanges)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfNamesLimitedCallback sets callback for observable ReceiverEbpfNamesLimited metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfNamesLimitedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfNamesLimited, obs: o})
+		return nil
+	}, builder.ReceiverEbpfNamesLimited)
 	if err != nil {
 		return err
 	}
@@ -403,6 +435,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{spans}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfExtracted, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_extracted",
+		metric.WithDescription("Values that the rules of extract found, and what became of them. [Alpha]"),
+		metric.WithUnit("{values}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfGolangExecutables, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_ebpf_golang_executables",
 		metric.WithDescription("Executables of Go in which functions are hooked now (golang::uprobes). [Alpha]"),
@@ -431,6 +469,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_lost_exchanges",
 		metric.WithDescription("Exchanges of which not even the request was seen, because the ring buffer was full. Exact where the ends of a connection take turns. [Alpha]"),
 		metric.WithUnit("{exchanges}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfNamesLimited, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_names_limited",
+		metric.WithDescription("Spans whose name or route has a star in it because there were too many (names). [Alpha]"),
+		metric.WithUnit("{spans}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfParseErrors, err = builder.meter.Int64ObservableCounter(
