@@ -47,11 +47,12 @@ func apply(span ptrace.Span, n *table.Node, d *table.Decision) {
 	case !d.Provisional && n.Provisional:
 		m.Remove(semconv.TraceProvisional)
 	}
-	if d.HasAdded {
-		m.PutInt(semconv.HopAdded, d.Added)
-		if d.Inconsistent {
-			m.PutBool(semconv.HopInconsistent, true)
-		}
+	m.PutInt(semconv.HopAdded, d.Added)
+	switch {
+	case d.Inconsistent:
+		m.PutBool(semconv.HopInconsistent, true)
+	case n.Inconsistent:
+		m.Remove(semconv.HopInconsistent)
 	}
 	if d.Evidence != table.NoEvidence {
 		m.PutStr(semconv.LinkEvidence, d.Evidence.String())

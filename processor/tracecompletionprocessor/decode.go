@@ -131,6 +131,8 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 		case semconv.APMParentSpanID:
 			n.Original = key(v.Str())
 			n.Rooted = n.Original == 0
+		case semconv.HopInconsistent:
+			n.Inconsistent = v.Bool()
 		case semconv.LinkEvidence:
 			evidence = v.Str()
 		case semconv.PinpointSpanID:

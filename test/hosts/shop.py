@@ -4,8 +4,9 @@
 # seen from outside.
 #
 #	shop.py ADDRESS PORT STORE-ADDRESS STORE-PORT REDIS-ADDRESS REDIS-PORT
-import socket, sys, threading
+import os, socket, sys, threading, time
 
+slow = os.environ.get("SLOW_ACCEPT", "")  # while there is such a file, connections are taken late
 here, store, redis = ((sys.argv[i], int(sys.argv[i + 1])) for i in (1, 3, 5))
 
 
@@ -42,4 +43,6 @@ def serve(c):
 s = socket.create_server(here, backlog=128)
 while True:
     c, _ = s.accept()
+    if os.path.exists(slow):
+        time.sleep(0.2)
     threading.Thread(target=serve, args=(c,), daemon=True).start()

@@ -29,14 +29,13 @@ type options struct {
 	gateways int           // collectors in the hub
 	settle   time.Duration // of agents and gateways
 	slow     []string      // links that are cables
-	env      []string      // of the shop
-	dns      []string      // a name server in place of dnsmasq
-	closing  bool          // nginx opens a connection for every request
+	slowDNS  bool          // dns.py in place of dnsmasq
 }
 
 // system is what runs.
 type system struct {
 	*network
+	dir      string
 	o        options
 	t        *testing.T
 	gates    []*rig.Process
@@ -53,7 +52,10 @@ events { worker_connections 1024; }
 http { access_log off;
   client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   upstream shop { server %[3]s; keepalive 32; }
-  server { listen %[2]s; location / { proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection "%[4]s"; } } }
+  proxy_http_version 1.1;
+  server { listen %[2]s;
+    location / { proxy_pass http://shop; proxy_set_header Connection ""; }
+    location /fresh/ { proxy_pass http://%[3]s/; } } }
 `
 
 // start runs everything and waits until it is ready.
@@ -90,17 +92,22 @@ func start(t *testing.T, o options) *system {
 	serve(h3, "127.0.0.1:3306", nil, "mariadbd", rig.MariaDBArgs(db, 3306)...)
 	redis := []string{"--save", "", "--appendonly", "no", "--dir", dir, "--daemonize", "no", "--loglevel", "warning", "--protected-mode", "no"}
 	serve(h3, "127.0.0.1:6379", nil, "redis-server", append(redis, "--port", "6379", "--bind", "127.0.0.1", "10.92.3.2")...)
-	dns := o.dns
-	if dns == nil {
-		dns = []string{"dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--bind-interfaces",
-			"--listen-address=127.0.0.1", "--user=root", "--pid-file=", "--port=53", "--address=/demo.test/192.0.2.1"}
+	source := func(name string) string {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
-	serve(h3, "127.0.0.1:53", nil, dns[0], dns[1:]...)
-	app, err := filepath.Abs("../demo/gateway/app.py")
-	if err != nil {
-		t.Fatal(err)
+	s.dir = dir
+	slow := []string{"SLOW_STORE=" + s.slowFile("store"), "SLOW_ACCEPT=" + s.slowFile("accept"), "SLOW_DNS=" + s.slowFile("dns")}
+	if o.slowDNS {
+		serve(h3, "127.0.0.1:53", slow, "/usr/bin/python3", source("dns.py"), "127.0.0.1", "53")
+	} else {
+		serve(h3, "127.0.0.1:53", nil, "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--bind-interfaces",
+			"--listen-address=127.0.0.1", "--user=root", "--pid-file=", "--port=53", "--address=/demo.test/192.0.2.1")
 	}
-	serve(h3, storeAt, []string{"OTEL_SERVICE_NAME=store"}, "/usr/bin/python3", app, "8082", "3306", "6379", "53", "10.92.3.2")
+	serve(h3, storeAt, append(slow, "OTEL_SERVICE_NAME=store"), "/usr/bin/python3", source("../demo/gateway/app.py"), "8082", "3306", "6379", "53", "10.92.3.2")
 	if o.redis {
 		s.links = serve(s.hub, hubAt+":6390", nil, "redis-server", append(redis, "--port", "6390", "--bind", hubAt)...)
 	}
@@ -118,16 +125,12 @@ func start(t *testing.T, o options) *system {
 		s.agents = append(s.agents, s.collector(s.host[i], bin, sub(fmt.Sprint("agent", i)), s.agent(t, i, &o)))
 	}
 
-	env := append([]string{"OTEL_SERVICE_NAME=shop"}, o.env...)
+	env := append(slow, "OTEL_SERVICE_NAME=shop")
 	if o.sdk {
 		env = append(env, fmt.Sprintf("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:%d", sdkPort))
 		serve(h2, shopAt, env, buildShop(t), shopAt, "http://"+storeAt, cacheAt)
 	} else {
-		py, err := filepath.Abs("shop.py")
-		if err != nil {
-			t.Fatal(err)
-		}
-		args := []string{py}
+		args := []string{source("shop.py")}
 		for _, a := range []string{shopAt, storeAt, cacheAt} {
 			host, port, _ := strings.Cut(a, ":")
 			args = append(args, host, port)
@@ -135,16 +138,15 @@ func start(t *testing.T, o options) *system {
 		serve(h2, shopAt, env, "/usr/bin/python3", args...)
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	connection := ""
-	if o.closing {
-		connection = "close"
-	}
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, nginxAt, shopAt, connection), 0o600); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, nginxAt, shopAt), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	serve(h1, nginxAt, nil, "nginx", "-p", dir, "-c", conf, "-e", "stderr")
 	return s
 }
+
+// slowFile is the file that makes a program slow while it is there.
+func (s *system) slowFile(what string) string { return filepath.Join(s.dir, "slow-"+what) }
 
 // buildShop compiles the service of the middle: a module of its own.
 func buildShop(t *testing.T) string {

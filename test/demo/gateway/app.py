@@ -1,7 +1,8 @@
 # The service behind the gateway of the demo: plain Python, without a line of
 # tracing. It looks a name up, asks the database and the cache, and answers.
-import random, socket, struct, sys, threading
+import os, random, socket, struct, sys, threading, time
 
+slow = os.environ.get("SLOW_STORE", "")  # while there is such a file, answers come late
 port, db, redis, dns = (int(a) for a in sys.argv[1:5])
 
 
@@ -60,6 +61,8 @@ def serve(c):
         key = b"order:" + order.encode()
         cache.sendall(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$2\r\nok\r\n" % (len(key), key))
         cache.recv(64)
+        if os.path.exists(slow):
+            time.sleep(0.2)
         body = b"order %s\n" % order.encode()
         c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 

@@ -48,11 +48,8 @@ func (t *Table) Decide(n *Node) Decision {
 	if d.Parent == d.Span {
 		d.Parent = 0
 	}
-	if m := t.inner(x, i); m != nil {
-		d.HasAdded = true
-		if d.Added = (n.End - n.Start) - (m.End - m.Start); d.Added < 0 {
-			d.Added, d.Inconsistent = 0, true
-		}
+	if d.Added = n.End - n.Start - t.within(x, i); d.Added < 0 {
+		d.Added, d.Inconsistent = 0, true
 	}
 	if x.carried != (pair{}) && x.carried.trace != d.Trace {
 		// A guard kept the two traces apart: they are linked instead.

@@ -265,7 +265,7 @@ func (g *golden) line(b *strings.Builder, d decided, depth int, elsewhere bool) 
 	if elsewhere {
 		b.WriteString(" under " + g.names[d.d.Parent] + " elsewhere")
 	}
-	if d.d.HasAdded {
+	if d.n.Point != hop.Unknown {
 		fmt.Fprintf(b, " +%dms", d.d.Added/1e6)
 	}
 	if d.d.Inconsistent {

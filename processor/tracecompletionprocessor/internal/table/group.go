@@ -35,6 +35,8 @@ type group struct {
 	// inbound are the server process hops, for finding what a server span
 	// without a parent was called by.
 	inbound []*Node
+	// outbound are the client process hops, for finding what a server waited for.
+	outbound []*Node
 }
 
 func (g *group) find() *group {
@@ -81,7 +83,10 @@ func (t *Table) join(a, b *group) bool {
 	if room := maxClients - len(a.inbound); room > 0 {
 		a.inbound = append(a.inbound, b.inbound[:min(room, len(b.inbound))]...)
 	}
-	b.clients, b.inbound = nil, nil
+	if room := maxClients - len(a.outbound); room > 0 {
+		a.outbound = append(a.outbound, b.outbound[:min(room, len(b.outbound))]...)
+	}
+	b.clients, b.inbound, b.outbound = nil, nil, nil
 	if a.app == none {
 		a.app = b.app
 	}

@@ -58,6 +58,9 @@ type Node struct {
 	// Linked: the receiver has given Parent as an exchange of the process.
 	Linked bool
 
+	// Inconsistent: it was when its trace was completed before.
+	Inconsistent bool
+
 	// Judged: whoever made the span has looked for the exchange that caused this
 	// one, with more at hand than a span tells. Nothing is added to what it found.
 	Judged bool
@@ -119,10 +122,10 @@ type Decision struct {
 	Drop   bool
 	Folded []*Node
 	Shift  int64
-	// Added is what lies between this hop and the next one, ns; valid if
-	// HasAdded. Inconsistent: it came out negative and was set to zero.
+	// Added is what lies between this hop and the next one, ns; at a server
+	// process the time that it did not wait for others; at the last hop seen all
+	// that lies behind. Inconsistent: it came out negative and was set to zero.
 	Added        int64
-	HasAdded     bool
 	Inconsistent bool
 	// Evidence of a link that the table made: a code of evidence names.
 	Evidence Evidence

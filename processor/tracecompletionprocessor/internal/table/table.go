@@ -203,6 +203,8 @@ func (t *Table) link(n *Node) {
 			g.inbound = append(g.inbound, n)
 		}
 		t.fileServed(n)
+	} else if g := n.group.find(); len(g.outbound) < maxClients {
+		g.outbound = append(g.outbound, n)
 	}
 	if n.Linked && n.Parent != 0 {
 		if p := t.hops[n.Parent]; p != nil {
@@ -395,5 +397,5 @@ func (t *Table) leave(n *Node) {
 			delete(t.traces, id)
 		}
 	}
-	g.ids, g.exchanges, g.clients, g.inbound = nil, nil, nil, nil
+	g.ids, g.exchanges, g.clients, g.inbound, g.outbound = nil, nil, nil, nil, nil
 }
