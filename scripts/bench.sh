@@ -9,3 +9,6 @@ HOPSCOPE_BIN=$PWD/bin/hopscope go run ./test/bench "$@"
 
 # What reading packets costs, against tshark on the same captures.
 scripts/bench-packets.sh
+
+# What completing traces costs, against groupbytrace on the same spans.
+go -C test/bench/completion run .
