@@ -26,10 +26,14 @@
 #define HS_GO_G(r) HS_GET(r, r14)
 #define HS_GO_ARG0(r) HS_GET(r, ax)
 #define HS_GO_ARG1(r) HS_GET(r, bx)
+#define HS_GO_ARG2(r) HS_GET(r, cx)
+#define HS_GO_ARG3(r) HS_GET(r, di)
 #elif defined(__TARGET_ARCH_arm64)
 #define HS_GO_G(r) HS_GET(r, user_regs.regs[28])
 #define HS_GO_ARG0(r) HS_GET(r, user_regs.regs[0])
 #define HS_GO_ARG1(r) HS_GET(r, user_regs.regs[1])
+#define HS_GO_ARG2(r) HS_GET(r, user_regs.regs[2])
+#define HS_GO_ARG3(r) HS_GET(r, user_regs.regs[3])
 #endif
 
 /* Where things lie in the structs of one executable: by its version of Go, or
@@ -39,8 +43,6 @@ struct hs_go_layout {
 	__u32 parent;  /* in runtime.g; 0: not known */
 	__u32 conn;    /* of a net.Conn, in the struct that the hook gets */
 	__u32 stream;  /* of the number of the stream, in the struct of the stream */
-	__u32 of;      /* of the connection's struct, in the struct of the stream: interface */
-	__u32 pad;
 };
 
 struct {
@@ -161,6 +163,36 @@ int hs_go_asks(struct pt_regs *ctx)
 		return 0;
 	/* A net.Conn is two words: its type, and what it points to. */
 	return hs_go_tell(l, HS_GO_G(ctx), hs_go_word(HS_GO_ARG0(ctx) + l->conn + 8), 0, HS_HANDOVER_ASKS);
+}
+
+/* A connection with a net.Conn, and a stream that has a number: func (t
+ * *http2Client) write(s *ClientStream, ...) of grpc, run by the goroutine that
+ * asks, when the stream has its number. */
+SEC("uprobe/hs_go_asks_stream")
+int hs_go_asks_stream(struct pt_regs *ctx)
+{
+	struct hs_go_layout *l = hs_go_layout_of(ctx);
+	__u32 stream;
+
+	if (!l)
+		return 0;
+	stream = (__u32)hs_go_word(HS_GO_ARG1(ctx) + l->stream);
+	return stream ? hs_go_tell(l, HS_GO_G(ctx), hs_go_word(HS_GO_ARG0(ctx) + l->conn + 8), stream, HS_HANDOVER_ASKS) : 0;
+}
+
+/* The same for the goroutine that serves a stream: func (s *Server)
+ * handleStream(t transport.ServerTransport, stream *ServerStream) of grpc; an
+ * interface takes two registers. */
+SEC("uprobe/hs_go_serves_stream")
+int hs_go_serves_stream(struct pt_regs *ctx)
+{
+	struct hs_go_layout *l = hs_go_layout_of(ctx);
+	__u32 stream;
+
+	if (!l)
+		return 0;
+	stream = (__u32)hs_go_word(HS_GO_ARG3(ctx) + l->stream);
+	return stream ? hs_go_tell(l, HS_GO_G(ctx), hs_go_word(HS_GO_ARG2(ctx) + l->conn + 8), stream, HS_HANDOVER_SERVES) : 0;
 }
 
 char hs_license[] SEC("license") = "Dual BSD/GPL";

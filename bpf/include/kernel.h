@@ -224,6 +224,7 @@ struct thread_struct {
 struct pt_regs {
 	unsigned long r14;
 	unsigned long bx;
+	unsigned long cx;
 	unsigned long r10;
 	unsigned long r9;
 	unsigned long r8;

@@ -12,7 +12,6 @@ import (
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/session"
-	"github.com/hopscope/hopscope/internal/stream"
 )
 
 // Evidence is what a link rests on, as hopscope.link.evidence has it.
@@ -120,12 +119,12 @@ type Tracker struct {
 	held     []*record // oldest first; settled ones have no exchange any more
 	sequence uint64
 	free     []*record
-	handed   map[handKey]stream.Ctx // who asks, until the request is seen
+	handed   map[handKey]hand // who asks, until the request is seen
 }
 
 // New makes a tracker that gives linked exchanges to next.
 func New(cfg Config, next func(*Linked)) *Tracker {
-	return &Tracker{cfg: cfg, next: next, procs: map[uint32]*proc{}, tasks: map[taskKey]*task{}, handed: map[handKey]stream.Ctx{}}
+	return &Tracker{cfg: cfg, next: next, procs: map[uint32]*proc{}, tasks: map[taskKey]*task{}, handed: map[handKey]hand{}}
 }
 
 // NewTracker makes a tracker that links by what messages carry only.

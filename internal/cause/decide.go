@@ -28,6 +28,7 @@ func (r *record) landed() {
 // will not be.
 func (t *Tracker) landed(r *record, x *session.Exchange) {
 	r.landed()
+	t.answeredFor(r)
 	r.over = true
 	wait := r.cause == nil && (r.handed || r.before != nil || r.after != nil || len(r.proc.open) > 0 && r.proc.wanted[r.request] == r || r.task.loops && len(r.proc.open) > 0)
 	if wait && t.cfg.Recycle != nil && x.Incomplete == session.Complete && r.after == nil {

@@ -27,6 +27,7 @@ type task struct {
 	syscall uint64  // the syscall trace id in force
 	met     bool    // not for the first time
 	serves  *record // the inbound exchange that a goroutine was started for
+	sure    bool    // its own library said so
 	used    int64
 }
 

@@ -38,6 +38,7 @@ type record struct {
 	alone      bool    // the only inbound exchange open when it began
 	handed     bool    // waits for the answer that its thread will write
 
+	stream      uint64     // which request of the connection, where they have numbers
 	carriedSpan uint64     // hash of the span id that the request carries
 	deps        []*record  // of an inbound one: outbound ones that may be its doing
 	few         [2]*record // room for the first of deps
@@ -122,6 +123,9 @@ func (t *Tracker) Began(x *session.Exchange) {
 	l.keys()
 	r.key, r.lid = l.Key, l.LID
 	r.inbound = inbound
+	if x.Protocol.Pairing == l7.ByStream {
+		r.stream = x.Req.Msg.Stream
+	}
 	r.identify(&x.Req.Msg.Trace)
 	if r.inbound {
 		t.inbound(r, a, x)
@@ -227,7 +231,7 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 	case p.golang:
 		// Threads say nothing of goroutines.
 		ctx := &x.Req.Ctx
-		if h := t.asked(x); h != nil {
+		if h := t.asked(r); h != nil {
 			ctx = h
 			a = t.taskOf(h, r.start)
 		}
@@ -235,6 +239,7 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 			r.settle(in, SameGoroutine, f)
 			return
 		}
+		t.awaited(r)
 	case !a.loops && len(a.open) == 1:
 		r.settle(a.open[0], SameThread, High)
 		return

@@ -16,29 +16,31 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	golangMapHsCgroups       = "hs_cgroups"
-	golangMapHsCidrs         = "hs_cidrs"
-	golangMapHsDrops         = "hs_drops"
-	golangMapHsErrors        = "hs_errors"
-	golangMapHsEvents        = "hs_events"
-	golangMapHsGoLayouts     = "hs_go_layouts"
-	golangMapHsGos           = "hs_gos"
-	golangMapHsNames         = "hs_names"
-	golangMapHsNetns         = "hs_netns"
-	golangMapHsPorts         = "hs_ports"
-	golangMapHsSkipPids      = "hs_skip_pids"
-	golangMapHsWishes        = "hs_wishes"
-	golangProgHsGoAsks       = "hs_go_asks"
-	golangVarHsCfgFurther    = "hs_cfg_further"
-	golangVarHsCfgMaxCapture = "hs_cfg_max_capture"
-	golangVarHsCfgStarted    = "hs_cfg_started"
-	golangVarHsCfgUdp        = "hs_cfg_udp"
-	golangVarHsCfgUnix       = "hs_cfg_unix"
-	golangVarHsCfgWake       = "hs_cfg_wake"
-	golangVarHsCfgWant       = "hs_cfg_want"
-	golangVarHsGen           = "hs_gen"
-	golangVarHsSelf          = "hs_self"
-	golangVarHsTwins         = "hs_twins"
+	golangMapHsCgroups         = "hs_cgroups"
+	golangMapHsCidrs           = "hs_cidrs"
+	golangMapHsDrops           = "hs_drops"
+	golangMapHsErrors          = "hs_errors"
+	golangMapHsEvents          = "hs_events"
+	golangMapHsGoLayouts       = "hs_go_layouts"
+	golangMapHsGos             = "hs_gos"
+	golangMapHsNames           = "hs_names"
+	golangMapHsNetns           = "hs_netns"
+	golangMapHsPorts           = "hs_ports"
+	golangMapHsSkipPids        = "hs_skip_pids"
+	golangMapHsWishes          = "hs_wishes"
+	golangProgHsGoAsks         = "hs_go_asks"
+	golangProgHsGoAsksStream   = "hs_go_asks_stream"
+	golangProgHsGoServesStream = "hs_go_serves_stream"
+	golangVarHsCfgFurther      = "hs_cfg_further"
+	golangVarHsCfgMaxCapture   = "hs_cfg_max_capture"
+	golangVarHsCfgStarted      = "hs_cfg_started"
+	golangVarHsCfgUdp          = "hs_cfg_udp"
+	golangVarHsCfgUnix         = "hs_cfg_unix"
+	golangVarHsCfgWake         = "hs_cfg_wake"
+	golangVarHsCfgWant         = "hs_cfg_want"
+	golangVarHsGen             = "hs_gen"
+	golangVarHsSelf            = "hs_self"
+	golangVarHsTwins           = "hs_twins"
 )
 
 // loadGolang returns the embedded CollectionSpec for golang.
@@ -83,7 +85,9 @@ type golangSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type golangProgramSpecs struct {
-	HsGoAsks *ebpf.ProgramSpec `ebpf:"hs_go_asks"`
+	HsGoAsks         *ebpf.ProgramSpec `ebpf:"hs_go_asks"`
+	HsGoAsksStream   *ebpf.ProgramSpec `ebpf:"hs_go_asks_stream"`
+	HsGoServesStream *ebpf.ProgramSpec `ebpf:"hs_go_serves_stream"`
 }
 
 // golangMapSpecs contains maps before they are loaded into the kernel.
@@ -191,12 +195,16 @@ type golangVariables struct {
 //
 // It can be passed to loadGolangObjects or ebpf.CollectionSpec.LoadAndAssign.
 type golangPrograms struct {
-	HsGoAsks *ebpf.Program `ebpf:"hs_go_asks"`
+	HsGoAsks         *ebpf.Program `ebpf:"hs_go_asks"`
+	HsGoAsksStream   *ebpf.Program `ebpf:"hs_go_asks_stream"`
+	HsGoServesStream *ebpf.Program `ebpf:"hs_go_serves_stream"`
 }
 
 func (p *golangPrograms) Close() error {
 	return _GolangClose(
 		p.HsGoAsks,
+		p.HsGoAsksStream,
+		p.HsGoServesStream,
 	)
 }
 

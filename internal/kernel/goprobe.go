@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"debug/dwarf"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -25,11 +26,14 @@ type goHook struct {
 // goHooks: what is not in an executable is not hooked.
 var goHooks = []goHook{
 	{prog: "hs_go_asks", symbol: "net/http.(*persistConn).roundTrip", place: persistConn},
+	{prog: "hs_go_asks_stream", symbol: grpcTransport + ".(*http2Client).write", place: grpcPlace("http2Client")},
+	{prog: "hs_go_asks_stream", symbol: grpcTransport + ".(*http2Client).Write", place: grpcPlace("http2Client")}, // before 1.70 or so
+	{prog: "hs_go_serves_stream", symbol: "google.golang.org/grpc.(*Server).handleStream", place: grpcPlace("http2Server")},
 }
 
 // goLayout is struct hs_go_layout.
 type goLayout struct {
-	Goid, Parent, Conn, Stream, Of, Pad uint32
+	Goid, Parent, Conn, Stream uint32
 }
 
 // maxHooked bounds the executables with hooks at once; each takes file
@@ -62,6 +66,8 @@ type goExe struct {
 	file    *elf.File
 	version string
 	offsets goOffsets
+	dwarf   *dwarf.Data
+	noDWARF bool // it was looked for
 }
 
 // newGoProbes loads the programs; they share the ring of c.
@@ -92,7 +98,9 @@ func newGoProbes(c *Capture) (*goProbes, error) {
 	}
 	p := &goProbes{progs: map[string]*ebpf.Program{}, layouts: coll.DetachMap("hs_go_layouts"), exes: map[inode]*hooked{}, of: map[uint32]inode{}}
 	for _, h := range goHooks {
-		p.progs[h.prog] = coll.DetachProgram(h.prog)
+		if p.progs[h.prog] == nil {
+			p.progs[h.prog] = coll.DetachProgram(h.prog)
+		}
 	}
 	coll.Close()
 	var st unix.Stat_t
@@ -229,13 +237,45 @@ func persistConn(e *goExe, l *goLayout) error {
 		l.Conn = 80
 		return nil
 	}
-	if st, err := os.Stat(e.path); err != nil || st.Size() > maxDWARF {
-		return fmt.Errorf("%s: its DWARF is not read", e.path)
-	}
-	at, ok := fieldFromDWARF(e.file, "net/http.persistConn", "conn")["conn"]
+	at, ok := e.field("net/http.persistConn", "conn")
 	if !ok {
 		return fmt.Errorf("%s: where %s keeps the connection is unknown", e.path, e.version)
 	}
 	l.Conn = at
 	return nil
+}
+
+const grpcTransport = "google.golang.org/grpc/internal/transport"
+
+// grpcPlace finds the connection in one of grpc's structs, and the number in its
+// stream; its versions differ, so that only DWARF tells.
+func grpcPlace(conn string) func(e *goExe, l *goLayout) error {
+	return func(e *goExe, l *goLayout) error {
+		minor, ok := goMinor(e.version)
+		if !ok || minor < 17 {
+			return fmt.Errorf("%s: %s passes arguments on the stack", e.path, e.version)
+		}
+		at, ok := e.field(grpcTransport+"."+conn, "conn")
+		id, ok2 := e.field(grpcTransport+".Stream", "id")
+		if !ok || !ok2 {
+			return fmt.Errorf("%s: where grpc keeps the connection is unknown without DWARF", e.path)
+		}
+		l.Conn, l.Stream = at, id
+		return nil
+	}
+}
+
+// field is where a field lies, as the executable's DWARF has it.
+func (e *goExe) field(name, field string) (uint32, bool) {
+	if e.dwarf == nil && !e.noDWARF {
+		e.noDWARF = true
+		if st, err := os.Stat(e.path); err == nil && st.Size() <= maxDWARF {
+			e.dwarf, _ = e.file.DWARF() // stripped ones have none
+		}
+	}
+	if e.dwarf == nil {
+		return 0, false
+	}
+	at, ok := fieldFromDWARF(e.dwarf, name, field)[field]
+	return at, ok
 }

@@ -125,8 +125,8 @@ func TestGoFunc(t *testing.T) {
 		if err := persistConn(e, &l); err != nil {
 			t.Error(err)
 		}
-		if d := fieldFromDWARF(f, "net/http.persistConn", "conn"); flags == "" && d["conn"] != l.Conn {
-			t.Errorf("the connection is at %d by version, at %v by DWARF", l.Conn, d)
+		if at, ok := e.field("net/http.persistConn", "conn"); (flags == "") != ok || ok && at != l.Conn {
+			t.Errorf("%q: the connection is at %d by version, at %d (%v) by DWARF", flags, l.Conn, at, ok)
 		}
 	}
 }

@@ -227,19 +227,19 @@ func gOffset(f *elf.File) int32 {
 }
 
 func goidFromDWARF(f *elf.File) (goid, parent uint32) {
-	at := fieldFromDWARF(f, "runtime.g", "goid", "parentGoid") // the latter since go1.21
+	d, err := f.DWARF()
+	if err != nil {
+		return 0, 0
+	}
+	at := fieldFromDWARF(d, "runtime.g", "goid", "parentGoid") // the latter since go1.21
 	return at["goid"], at["parentGoid"]
 }
 
 // fieldFromDWARF is where fields lie in a struct; the linker of Go tells all types
 // in the unit of the runtime. Fields that are
 // not there are left out.
-func fieldFromDWARF(f *elf.File, name string, fields ...string) map[string]uint32 {
+func fieldFromDWARF(d *dwarf.Data, name string, fields ...string) map[string]uint32 {
 	out := map[string]uint32{}
-	d, err := f.DWARF()
-	if err != nil {
-		return out
-	}
 	r := d.Reader()
 	for {
 		e, err := r.Next()
