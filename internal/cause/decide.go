@@ -176,6 +176,10 @@ func (t *Tracker) emit(r *record, x *session.Exchange) {
 			}
 		}
 	case r.cause == nil:
+		if r.proc.golang || r.task.loops {
+			// Adjacent calls told nothing here: nobody shall think they do.
+			x.Req.Ctx.SyscallTraceID, x.Resp.Ctx.SyscallTraceID = 0, 0
+		}
 		if !follows {
 			l.Provisional, l.TraceID = true, hop.TraceID(l.Key)
 		}

@@ -8,6 +8,7 @@ import (
 	"debug/gosym"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Why a function can't be hooked.
@@ -20,17 +21,28 @@ var (
 // executable: some ten times its size is in memory for a moment.
 const maxPclntab = 32 << 20
 
-// goFunc is where a function of a Go executable begins, as an offset in the file:
-// by its symbols, or, of a stripped one, by the table that Go's own stack traces
-// need. What is there has to look like the beginning of a function: a breakpoint
-// in the middle of an instruction would kill the process.
-func goFunc(f *elf.File, name string) (uint64, error) {
-	at, err := symbolAt(f, name)
+// goFuncs is where functions of a Go executable are: by its symbols, or, of a
+// stripped one, by the table that Go's own stack traces need.
+func goFuncs(f *elf.File, names []string) (map[string]uint64, error) {
+	out := map[string]uint64{}
+	syms, err := f.Symbols()
 	if errors.Is(err, elf.ErrNoSymbols) {
-		at, err = pclnAt(f, name)
+		return out, pclnFuncs(f, names, out)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
+	for i := range syms {
+		if slices.Contains(names, syms[i].Name) && elf.ST_TYPE(syms[i].Info) == elf.STT_FUNC {
+			out[syms[i].Name] = syms[i].Value
+		}
+	}
+	return out, err
+}
+
+// goFunc is where a function of all begins, as an offset in the file. What is there has to look like the beginning of a function: a breakpoint
+// in the middle of an instruction would kill the process.
+func goFunc(f *elf.File, all map[string]uint64, name string) (uint64, error) {
+	at, ok := all[name]
+	if !ok {
+		return 0, fmt.Errorf("%s: %w", name, errNoFunc)
 	}
 	for _, p := range f.Progs {
 		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 || at < p.Vaddr || at+prologueSize > p.Vaddr+p.Filesz {
@@ -48,43 +60,32 @@ func goFunc(f *elf.File, name string) (uint64, error) {
 	return 0, fmt.Errorf("%s: %w", name, errNoFunc)
 }
 
-func symbolAt(f *elf.File, name string) (uint64, error) {
-	syms, err := f.Symbols()
-	if err != nil {
-		return 0, err
-	}
-	for i := range syms {
-		if syms[i].Name == name && elf.ST_TYPE(syms[i].Info) == elf.STT_FUNC {
-			return syms[i].Value, nil
-		}
-	}
-	return 0, errNoFunc
-}
-
-func pclnAt(f *elf.File, name string) (uint64, error) {
+func pclnFuncs(f *elf.File, names []string, out map[string]uint64) error {
 	tab := f.Section(".gopclntab")
 	if tab == nil {
 		tab = f.Section(".data.rel.ro.gopclntab") // position-independent
 	}
 	text := f.Section(".text")
 	if tab == nil || text == nil || tab.Size > maxPclntab {
-		return 0, errNoFunc
+		return nil
 	}
 	data, err := tab.Data()
 	if err != nil {
-		return 0, fmt.Errorf("read the table of functions: %w", err)
+		return fmt.Errorf("read the table of functions: %w", err)
 	}
-	if !bytes.Contains(data, append([]byte(name), 0)) {
-		return 0, errNoFunc
+	if !slices.ContainsFunc(names, func(n string) bool { return bytes.Contains(data, append([]byte(n), 0)) }) {
+		return nil
 	}
 	t, err := gosym.NewTable(nil, gosym.NewLineTable(data, text.Addr))
 	if err != nil {
-		return 0, fmt.Errorf("read the table of functions: %w", err)
+		return fmt.Errorf("read the table of functions: %w", err)
 	}
-	if fn := t.LookupFunc(name); fn != nil {
-		return fn.Entry, nil
+	for _, n := range names {
+		if fn := t.LookupFunc(n); fn != nil {
+			out[n] = fn.Entry
+		}
 	}
-	return 0, errNoFunc
+	return nil
 }
 
 const prologueSize = 13

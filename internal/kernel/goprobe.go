@@ -3,7 +3,6 @@
 package kernel
 
 import (
-	"debug/dwarf"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -66,9 +65,11 @@ type goExe struct {
 	file    *elf.File
 	version string
 	offsets goOffsets
-	dwarf   *dwarf.Data
-	noDWARF bool // it was looked for
+	places  map[string]uint32 // of goFields, "struct.field", once looked for
 }
+
+// goFields are where the hooks look, if the version does not tell.
+var goFields = []string{"net/http.persistConn.conn", grpcTransport + ".http2Client.conn", grpcTransport + ".http2Server.conn", grpcTransport + ".Stream.id"}
 
 // newGoProbes loads the programs; they share the ring of c.
 func newGoProbes(c *Capture) (*goProbes, error) {
@@ -163,8 +164,17 @@ func (p *goProbes) hook(h *hooked, open func() (*goExe, error)) {
 		return
 	}
 	defer e.file.Close()
+	var names []string
 	for _, g := range goHooks {
-		switch err := p.one(h, e, &g); {
+		names = append(names, g.symbol)
+	}
+	all, err := goFuncs(e.file, names)
+	if err != nil {
+		p.failed.Add(1)
+		return
+	}
+	for _, g := range goHooks {
+		switch err := p.one(h, e, all, &g); {
 		case errors.Is(err, errNoFunc):
 		case err != nil:
 			p.failed.Add(1)
@@ -175,8 +185,8 @@ func (p *goProbes) hook(h *hooked, open func() (*goExe, error)) {
 	}
 }
 
-func (p *goProbes) one(h *hooked, e *goExe, g *goHook) error {
-	at, err := goFunc(e.file, g.symbol)
+func (p *goProbes) one(h *hooked, e *goExe, all map[string]uint64, g *goHook) error {
+	at, err := goFunc(e.file, all, g.symbol)
 	if err != nil {
 		return err
 	}
@@ -267,15 +277,14 @@ func grpcPlace(conn string) func(e *goExe, l *goLayout) error {
 
 // field is where a field lies, as the executable's DWARF has it.
 func (e *goExe) field(name, field string) (uint32, bool) {
-	if e.dwarf == nil && !e.noDWARF {
-		e.noDWARF = true
+	if e.places == nil {
+		e.places = map[string]uint32{}
 		if st, err := os.Stat(e.path); err == nil && st.Size() <= maxDWARF {
-			e.dwarf, _ = e.file.DWARF() // stripped ones have none
+			if d, err := e.file.DWARF(); err == nil { // stripped ones have none
+				e.places = fieldsFromDWARF(d, goFields...)
+			}
 		}
 	}
-	if e.dwarf == nil {
-		return 0, false
-	}
-	at, ok := fieldFromDWARF(e.dwarf, name, field)[field]
+	at, ok := e.places[name+"."+field]
 	return at, ok
 }

@@ -99,7 +99,11 @@ func TestGoFunc(t *testing.T) {
 			if !strings.HasPrefix(h.symbol, "net/http.") {
 				continue
 			}
-			n, err := goFunc(f, h.symbol)
+			all, err := goFuncs(f, []string{h.symbol})
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := goFunc(f, all, h.symbol)
 			if err != nil {
 				t.Errorf("%q: %v", flags, err)
 			}
@@ -109,8 +113,8 @@ func TestGoFunc(t *testing.T) {
 				t.Errorf("%s at %#x by symbol, at %#x without", h.symbol, at[h.symbol], n)
 			}
 		}
-		if _, err := goFunc(f, "net/http.nothing"); err == nil {
-			t.Error("a function is found that is not there")
+		if all, err := goFuncs(f, []string{"net/http.nothing"}); err != nil || len(all) != 0 {
+			t.Errorf("a function is found that is not there: %v, %v", all, err)
 		}
 		o, err := goOffsetsOf(bin)
 		if err != nil {

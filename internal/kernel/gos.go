@@ -27,6 +27,8 @@ type gos struct {
 	done   sync.WaitGroup
 	known  map[inode]goOffsets
 	probes *goProbes // nil: not wanted, or not to be had
+	// unhooked are processes that were looked at since hook.
+	unhooked []toHook
 }
 
 // gone is a process that runs something new, or that ended.
@@ -112,9 +114,12 @@ func (g *gos) run() {
 	for p := range g.queue {
 		if p.ended {
 			g.probes.left(p.pid)
-		} else if g.look(m, p.pid) {
+			continue
+		}
+		if g.look(m, p.pid) {
 			g.c.wished.Store(true)
 		}
+		g.hook()
 	}
 }
 
@@ -135,6 +140,22 @@ func (g *gos) all(m *ebpf.Map) {
 	if found {
 		g.c.wished.Store(true)
 	}
+	g.hook()
+}
+
+// hook hooks what processes run that were looked at. It takes much longer.
+func (g *gos) hook() {
+	for _, h := range g.unhooked {
+		g.probes.runs(h.pid, h.id, h.open)
+	}
+	g.unhooked = g.unhooked[:0]
+}
+
+// toHook is an executable that a process runs; open is nil if it is not of Go.
+type toHook struct {
+	pid  uint32
+	id   inode
+	open func() (*goExe, error)
 }
 
 // look finds out about one process; true if it is of Go.
@@ -156,11 +177,17 @@ func (g *gos) look(m *ebpf.Map, pid uint32) bool {
 	}
 	if o.Goid == 0 {
 		_ = m.Delete(&pid) // the pid may have been another's
-		g.probes.runs(pid, id, nil)
+		g.later(toHook{pid, id, nil})
 		return false
 	}
-	g.probes.runs(pid, id, func() (*goExe, error) { return openGo(path, o) })
+	g.later(toHook{pid, id, func() (*goExe, error) { return openGo(path, o) }})
 	return m.Update(&pid, &o, ebpf.UpdateAny) == nil
+}
+
+func (g *gos) later(h toHook) {
+	if g.probes != nil {
+		g.unhooked = append(g.unhooked, h)
+	}
 }
 
 // openGo opens an executable of Go for its hooks.
@@ -178,15 +205,18 @@ func openGo(path string, o goOffsets) (*goExe, error) {
 
 // goOffsetsOf reads an executable.
 func goOffsetsOf(path string) (goOffsets, error) {
-	bi, err := buildinfo.ReadFile(path)
-	if err != nil {
-		return goOffsets{}, err
-	}
 	f, err := elf.Open(path)
 	if err != nil {
 		return goOffsets{}, err
 	}
 	defer f.Close()
+	if f.Section(".go.buildinfo") == nil { // else all its data would be searched for it
+		return goOffsets{}, fmt.Errorf("%s: not of Go", path)
+	}
+	bi, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return goOffsets{}, err
+	}
 	if f.Machine != elf.EM_X86_64 {
 		return goOffsets{}, fmt.Errorf("%s: goroutines are read on x86-64 only", path)
 	}
@@ -231,17 +261,20 @@ func goidFromDWARF(f *elf.File) (goid, parent uint32) {
 	if err != nil {
 		return 0, 0
 	}
-	at := fieldFromDWARF(d, "runtime.g", "goid", "parentGoid") // the latter since go1.21
-	return at["goid"], at["parentGoid"]
+	at := fieldsFromDWARF(d, "runtime.g.goid", "runtime.g.parentGoid") // the latter since go1.21
+	return at["runtime.g.goid"], at["runtime.g.parentGoid"]
 }
 
-// fieldFromDWARF is where fields lie in a struct; the linker of Go tells all types
-// in the unit of the runtime. Fields that are
-// not there are left out.
-func fieldFromDWARF(d *dwarf.Data, name string, fields ...string) map[string]uint32 {
-	out := map[string]uint32{}
+// fieldsFromDWARF is where fields ("struct.field") lie in their structs; those that
+// are not there are left out. The linker of Go tells all types in the unit of the
+// runtime.
+func fieldsFromDWARF(d *dwarf.Data, fields ...string) map[string]uint32 {
+	out, structs := map[string]uint32{}, map[string]int{}
+	for _, f := range fields {
+		structs[f[:strings.LastIndexByte(f, '.')]]++
+	}
 	r := d.Reader()
-	for {
+	for len(structs) > 0 {
 		e, err := r.Next()
 		if err != nil || e == nil {
 			return out
@@ -252,24 +285,27 @@ func fieldFromDWARF(d *dwarf.Data, name string, fields ...string) map[string]uin
 				r.SkipChildren()
 			}
 		case e.Tag == dwarf.TagStructType:
-			if n, _ := e.Val(dwarf.AttrName).(string); n != name {
+			name, _ := e.Val(dwarf.AttrName).(string)
+			if structs[name] == 0 {
 				r.SkipChildren()
 				continue
 			}
+			delete(structs, name)
 			for {
 				m, err := r.Next()
 				if err != nil || m == nil || m.Tag == 0 {
-					return out
+					break
 				}
 				n, _ := m.Val(dwarf.AttrName).(string)
-				if at, ok := m.Val(dwarf.AttrDataMemberLoc).(int64); ok && slices.Contains(fields, n) {
-					out[n] = uint32(at)
+				if at, ok := m.Val(dwarf.AttrDataMemberLoc).(int64); ok && slices.Contains(fields, name+"."+n) {
+					out[name+"."+n] = uint32(at)
 				}
 			}
 		case e.Children && e.Tag != dwarf.TagCompileUnit:
 			r.SkipChildren()
 		}
 	}
+	return out
 }
 
 // newestGo is the newest version whose structs were looked at.

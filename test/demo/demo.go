@@ -6,9 +6,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +29,7 @@ const watched = `
 receivers:
   ebpf:
     keep_literals: true
+    golang: {uprobes: auto}
     sockets:
       include: {ports: [%s]}
 processors:
@@ -43,6 +46,7 @@ type System struct {
 	Front    string // URL; an order number is appended
 	Ports    []int  // to capture
 	programs []*rig.Server
+	hooked   bool // it has programs of Go, whose functions are to be hooked first
 }
 
 // Stop ends the programs.
@@ -123,6 +127,58 @@ http { access_log off;
 	return rig.Serve(port, "nginx", "-p", dir, "-c", conf, "-e", "stderr")
 }
 
+// ShopNeeds are the programs that Shop runs or builds with.
+var ShopNeeds = []string{"go", "gcc", "/usr/bin/python3", "redis-server"}
+
+// Shop builds and starts four services in three languages: one of Go in front,
+// which asks one of Python over HTTP and one of Go over gRPC, which asks one of
+// C; they keep things in Redis. sources is the folder of this package.
+func Shop(dir, sources string) (*System, error) {
+	s := &System{}
+	fail := func(err error) (*System, error) {
+		s.Stop()
+		return nil, err
+	}
+	shop, tax := filepath.Join(dir, "shop"), filepath.Join(dir, "tax")
+	for _, build := range [][]string{
+		{"go", "build", "-o", shop, "./" + filepath.ToSlash(filepath.Join(sources, "shop"))},
+		{"gcc", "-O2", "-pthread", "-o", tax, filepath.Join(sources, "tax", "tax.c")},
+	} {
+		if out, err := exec.Command(build[0], build[1:]...).CombinedOutput(); err != nil {
+			return fail(fmt.Errorf("%s: %w: %s", strings.Join(build, " "), err, out))
+		}
+	}
+	redis, err := s.add(rig.Redis(dir))
+	if err != nil {
+		return fail(err)
+	}
+	at := map[string]*rig.Server{"redis": redis}
+	for _, p := range []struct {
+		name    string
+		command []string
+		asks    []string
+	}{
+		{"tax", []string{tax}, []string{"redis"}},
+		{"stock", []string{"/usr/bin/python3", filepath.Join(sources, "stock", "app.py")}, []string{"redis"}},
+		{"prices", []string{shop, "prices"}, []string{"tax"}},
+		{"front", []string{shop, "front"}, []string{"stock", "prices"}},
+	} {
+		port, err := rig.Port()
+		if err != nil {
+			return fail(err)
+		}
+		args := append(p.command[1:len(p.command):len(p.command)], fmt.Sprint(port))
+		for _, to := range p.asks {
+			args = append(args, fmt.Sprint(at[to].Port))
+		}
+		if at[p.name], err = s.add(rig.Serve(port, p.command[0], args...)); err != nil {
+			return fail(err)
+		}
+	}
+	s.Front, s.hooked = at["front"].URL("/orders/"), true
+	return s, nil
+}
+
 // Watch runs the distribution over s while do works, and returns the traces.
 func Watch(bin, dir string, s *System, do func() error) ([]*Trace, error) {
 	out := filepath.Join(dir, "spans.json")
@@ -134,7 +190,12 @@ func Watch(bin, dir string, s *System, do func() error) ([]*Trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = do()
+	if s.hooked {
+		err = hooked(c)
+	}
+	if err == nil {
+		err = do()
+	}
 	time.Sleep(1500 * time.Millisecond) // what the last request left settles
 	if e := c.Stop(); err == nil {
 		err = e
@@ -143,6 +204,25 @@ func Watch(bin, dir string, s *System, do func() error) ([]*Trace, error) {
 		return nil, err
 	}
 	return Read(out)
+}
+
+// hooked waits until the collector has hooked the executables that are there: it
+// goes through all that run, and the number stays.
+func hooked(c *rig.Collector) error {
+	last, since := 0.0, time.Now()
+	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+		n, err := c.Sum("otelcol_receiver_ebpf_golang_executables")
+		if err != nil {
+			return err
+		}
+		if n != last {
+			last, since = n, time.Now()
+		}
+		if n > 0 && time.Since(since) > time.Second {
+			return nil
+		}
+	}
+	return errors.New("no function of a program of Go was hooked in 20 s")
 }
 
 // Ask sends one request.

@@ -1,5 +1,5 @@
-// Command demo is `make demo`: it runs a small system without tracing code,
-// sends it some requests, and draws the traces.
+// Command demo is `make demo`: it runs small systems without tracing code,
+// sends them some requests, and draws the traces.
 package main
 
 import (
@@ -22,16 +22,32 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := rig.Missing(demo.Needs...); err != nil {
-		return err
+	for _, d := range []struct {
+		what  string
+		needs []string
+		start func(dir, sources string) (*demo.System, error)
+	}{
+		{"nginx -> Python -> name server, MariaDB, Redis", demo.Needs, demo.Gateway},
+		{"Go -> Python (HTTP) -> Redis; Go -> Go (gRPC) -> C (HTTP) -> Redis", demo.ShopNeeds, demo.Shop},
+	} {
+		if err := rig.Missing(d.needs...); err != nil {
+			return err
+		}
+		fmt.Printf("\n%s; none of them has a line of tracing code\n", d.what)
+		if err := show(bin, d.start); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func show(bin string, start func(dir, sources string) (*demo.System, error)) error {
 	dir, err := os.MkdirTemp("", "hopscope-demo")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	fmt.Println("nginx -> Python -> name server, MariaDB, Redis; none of them has a line of tracing code")
-	s, err := demo.Gateway(dir, "test/demo")
+	s, err := start(dir, "test/demo")
 	if err != nil {
 		return err
 	}
