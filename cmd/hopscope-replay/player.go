@@ -42,6 +42,7 @@ type player struct {
 	table   *stream.Table
 	engine  *session.Engine
 	builder *span.Builder
+	tracker *cause.Tracker // nil: exchanges are shown as they are
 	shown   *tableWriter
 	point   hop.Point
 	now     int64
@@ -89,9 +90,12 @@ func newPlayer(o options, stdout, stderr io.Writer) (*player, error) {
 		cfg.Payload = o.plugins.payload
 		cfg.Unparsed = p.plugins.unparsed(func(x *session.Exchange) { p.take(x) })
 	}
+	var table stream.TableConfig
 	if p.take == nil {
 		p.builder = span.New(span.Config{Version: "replay", Payload: cfg.Payload > 0}, spans)
-		p.take = cause.NewTracker(p.builder.Put).Put
+		p.link()
+		cfg.Began, cfg.Answered = p.tracker.Began, p.tracker.Answered
+		table.Connecting, table.Handover = p.tracker.Connecting, p.tracker.Handover
 	}
 	p.engine = session.New(cfg, func(x *session.Exchange) {
 		p.exchanges++
@@ -105,8 +109,14 @@ func newPlayer(o options, stdout, stderr io.Writer) (*player, error) {
 		p.flowLogs(&assembling)
 	}
 	p.asm = stream.NewAssembler(assembling, p.engine.Put)
-	p.table = stream.NewTable(stream.TableConfig{}, p.engine.Put)
+	p.table = stream.NewTable(table, p.engine.Put)
 	return p, nil
+}
+
+// link has exchanges linked as the receiver does.
+func (p *player) link() {
+	p.tracker = cause.New(cause.Config{Recycle: func(x *session.Exchange) { p.engine.Recycle(x) }}, p.builder.Put)
+	p.take = p.tracker.Put
 }
 
 // chosen are the protocols named, or all.
@@ -242,11 +252,21 @@ func (p *player) recording(path string, h io.Reader) error {
 		}
 		p.frames++
 		p.bytes += uint64(len(raw))
-		p.table.Put(&e)
+		switch e.Kind {
+		case event.KindExec, event.KindExit:
+			if p.tracker != nil {
+				p.tracker.Exited(e.Pid)
+			}
+		default:
+			p.table.Put(&e)
+		}
 		if now := p.table.Unix(e.Time); now-p.ticked >= sessionTickEvery {
 			p.ticked = now
 			p.table.Tick()
 			p.engine.Tick(now)
+			if p.tracker != nil {
+				p.tracker.Tick(now)
+			}
 		}
 	}
 	return p.err
@@ -257,6 +277,9 @@ func (p *player) flush() error {
 	p.asm.Flush()
 	p.table.Flush()
 	p.engine.Flush()
+	if p.tracker != nil {
+		p.tracker.Flush()
+	}
 	if p.builder != nil {
 		p.builder.Flush()
 	}

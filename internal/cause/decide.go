@@ -44,22 +44,68 @@ func (t *Tracker) landed(r *record, x *session.Exchange) {
 		t.stats.HeldFull.Add(1)
 	}
 	t.judge(r)
+	if r.cause == nil {
+		r.evidence = NoEvidence
+	}
 	t.emit(r, x)
 	t.over(r)
 }
 
-// decide judges r, if it is held, and passes it on.
+// decide judges r, if it is held, and passes it on, unless it is worth waiting
+// whether its process can be trusted.
 func (t *Tracker) decide(r *record) {
-	x := r.held
-	if x == nil {
+	if r.held == nil || r.learning {
 		return
 	}
+	t.judge(r)
+	if p := r.proc; r.cause == nil && r.before != nil && r.before == r.after && p.plain.differ+p.mixed.differ == 0 {
+		r.learning = true
+		w := r.trust()
+		w.waiting = append(w.waiting, r)
+		return
+	}
+	t.release(r)
+}
+
+// release passes on r, which was judged.
+func (t *Tracker) release(r *record) {
+	x := r.held
 	r.held = nil
 	r.proc.held--
 	t.stats.Held.Add(-1)
-	t.judge(r)
+	if r.cause == nil {
+		r.evidence = NoEvidence
+	}
 	t.emit(r, x)
 	t.cfg.Recycle(x)
+}
+
+// learned: a process can be trusted, or can't. What both sides agreed on meanwhile
+// is settled, or is not.
+func (t *Tracker) learned(w *trust, trusted bool) {
+	list := w.waiting
+	w.waiting = nil
+	for _, r := range list {
+		if r.held == nil {
+			continue // it waited too long
+		}
+		r.learning = false
+		if trusted {
+			t.agreed(r)
+		}
+		t.release(r)
+	}
+}
+
+// agreed settles r, on which both sides agree.
+func (t *Tracker) agreed(r *record) {
+	r.settle(r.before, r.evidence, High)
+	// So the calls before it, each sent when the one before was answered, were
+	// for the same request.
+	for o := r.prev; o != nil && o.cause == nil && o.before == r.before; o = o.prev {
+		o.settle(r.before, SyscallTraceID, High)
+		t.decide(o)
+	}
 }
 
 // Trust in what a thread did last and next: a process on which both sides of
@@ -74,9 +120,26 @@ const (
 
 // trust is how often both sides of calls agreed on who caused them, and how
 // often not.
-type trust struct{ agree, differ uint64 }
+type trust struct {
+	agree, differ uint64
+	// waiting are calls on which both sides agree, while that is not enough: fewer
+	// than trustAfter.
+	waiting []*record
+}
 
 func (t *trust) earned() bool { return t.agree >= trustAfter && t.agree >= trustRatio*t.differ }
+
+// trust is what r's process has shown with calls like r. Where a thread reads
+// several messages before it acts, the last one it read says what it does next
+// only in some programs (Node: each is acted on at once), and not in others
+// (asyncio: in the order they were read). Which kind a process is shows in
+// whether both sides agree.
+func (r *record) trust() *trust {
+	if r.mixed {
+		return &r.proc.mixed
+	}
+	return &r.proc.plain
+}
 
 // judge settles the cause of r with what is known by now, or that there is none.
 func (t *Tracker) judge(r *record) {
@@ -87,42 +150,29 @@ func (t *Tracker) judge(r *record) {
 		return
 	}
 	a, b := r.before, r.after
-	// Where a thread reads several messages before it acts, the last one it read
-	// says what it does next only in some programs (Node: each is acted on at
-	// once), and not in others (asyncio: in the order they were read). Which
-	// kind a process is shows in whether both sides agree.
-	p, w := r.proc, &r.proc.plain
-	if r.mixed {
-		w = &r.proc.mixed
-	}
+	p, w := r.proc, r.trust()
 	// A process that batches disagrees where it mixes; what it does in between is
 	// then no better.
 	earned := w.earned() && p.mixed.differ*trustMixed <= p.mixed.agree+p.plain.agree
 	switch {
 	case a != nil && a == b:
-		w.agree++
-		if !earned {
-			break
-		}
-		r.settle(a, r.evidence, High)
-		// So the calls before it, each sent when the one before was answered, were
-		// for the same request.
-		for o := r.prev; o != nil && o.cause == nil && o.before == a; o = o.prev {
-			o.settle(a, SyscallTraceID, High)
-			t.decide(o)
+		if w.agree++; earned {
+			t.agreed(r)
+		} else if w.earned() && w.differ == 0 && p.mixed.differ == 0 {
+			t.agreed(r)
+			t.learned(w, true)
 		}
 	case a != nil && b != nil:
 		w.differ++
 		t.stats.Ambiguous.Add(1)
+		t.learned(&p.plain, false)
+		t.learned(&p.mixed, false)
 	case a != nil && r.evidence == SocketBirth && earned:
 		r.settle(a, SocketBirth, Medium)
 	case a != nil && !r.reused && earned:
 		r.settle(a, SyscallTraceID, Medium)
 	case b != nil && earned:
 		r.settle(b, SyscallTraceID, Medium)
-	}
-	if r.cause == nil {
-		r.evidence = NoEvidence
 	}
 }
 
@@ -227,8 +277,12 @@ func (t *Tracker) Tick(now int64) {
 	for _, r := range t.held {
 		switch {
 		case r.held == nil:
+		case now-r.heldSince >= holdFor && r.learning:
+			t.release(r)
 		case now-r.heldSince >= holdFor:
-			t.decide(r)
+			if t.decide(r); r.held != nil { // it would learn
+				t.release(r)
+			}
 		default:
 			t.held[k] = r
 			k++

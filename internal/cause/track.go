@@ -50,6 +50,7 @@ type record struct {
 	shared, done bool
 	read         int32
 
+	learning  bool              // held until its process is known better
 	held      *session.Exchange // the engine's, kept until the cause is settled
 	heldSince int64
 }
@@ -211,6 +212,7 @@ func (a *task) before(now int64) (in, call *record) {
 
 func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 	p := a.proc
+	a.acted = true
 	x.Req.Ctx.SyscallTraceID = a.syscall
 	if !x.OneWay {
 		if a.flight > 0 {
@@ -256,7 +258,6 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		}
 	}
 	delete(p.births, r.conn.ID)
-	a.acted = true
 	if r.request != 0 && len(p.wanted) < maxHeld {
 		p.wanted[r.request] = r
 		r.shared = true
