@@ -155,16 +155,19 @@ func fill(k *core, agents int) {
 	}
 }
 
+// discard takes what out gives, so that nobody waits.
+func discard(out <-chan batch) {
+	for range out {
+	}
+}
+
 // TestAgentsBounded: of more agents than may be remembered the oldest are
 // forgotten, and told to be.
 func TestAgentsBounded(t *testing.T) {
 	cfg := defaultConfig()
 	cfg.MaxAgents = 50
 	k := newCore(cfg, "")
-	go func() {
-		for range k.out {
-		}
-	}()
+	go discard(k.out)
 	fill(k, 200)
 	if k.store.Len() != 50 || k.store.Evicted != 150 {
 		t.Errorf("%d agents, %d forgotten", k.store.Len(), k.store.Evicted)
@@ -177,10 +180,7 @@ func TestAgentsBounded(t *testing.T) {
 	// The same by the bytes of their texts.
 	cfg.MaxAgents, cfg.MaxTextBytes = 1000, 1<<20
 	k = newCore(cfg, "")
-	go func() {
-		for range k.out {
-		}
-	}()
+	go discard(k.out)
 	fill(k, 200)
 	if h := k.store.Held(); k.store.Evicted == 0 || h.APIs == 0 || h.APIs*96 > 1<<20 {
 		t.Errorf("%d forgotten, %+v", k.store.Evicted, h)
