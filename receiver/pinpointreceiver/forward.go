@@ -96,7 +96,7 @@ func newForwarder(ctx context.Context, cfg *ForwardConfig, host component.Host, 
 	return f, nil
 }
 
-// close ends all calls.
+// close ends all calls, after a moment for what is under way.
 func (f *forwarder) close() error {
 	if f == nil {
 		return nil
@@ -104,8 +104,14 @@ func (f *forwarder) close() error {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
+	done := make(chan struct{})
+	go func() { f.calls.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(stopWait):
+	}
 	f.cancel()
-	f.calls.Wait()
+	<-done
 	var errs []error
 	for _, to := range f.to {
 		if to != nil {
