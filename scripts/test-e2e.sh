@@ -21,4 +21,4 @@ if [ ! -x "$jaeger" ]; then
 	CGO_ENABLED=0 go -C test/jaeger build -trimpath -ldflags='-s -w' -o "$jaeger.new" github.com/jaegertracing/jaeger/cmd/jaeger
 	mv "$jaeger.new" "$jaeger"
 fi
-HOPSCOPE_BIN=$PWD/bin/hopscope HOPSCOPE_JAEGER=$jaeger go run ./scripts/gotest -count=1 -run Jaeger -v ./test/e2e ./test/hosts
+HOPSCOPE_BIN=$PWD/bin/hopscope HOPSCOPE_JAEGER=$jaeger go run ./scripts/gotest -count=1 -run "Jaeger|Agent" -v ./test/e2e ./test/hosts ./test/pinpoint

@@ -60,8 +60,9 @@ const collectorStart = 30 * time.Second
 
 // StartCollector runs the distribution with a configuration that has no health
 // check and no metrics reader yet (both are added), and waits until it is
-// healthy. Its files are in dir.
-func StartCollector(bin, dir, config string) (*Collector, error) {
+// healthy. Its files are in dir. More is configurations that are merged into it
+// last.
+func StartCollector(bin, dir, config string, more ...string) (*Collector, error) {
 	health, err := Port()
 	if err != nil {
 		return nil, err
@@ -70,14 +71,15 @@ func StartCollector(bin, dir, config string) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, more := filepath.Join(dir, "config.yaml"), filepath.Join(dir, "around.yaml")
-	if err := os.WriteFile(own, []byte(config), 0o600); err != nil {
-		return nil, err
+	var args []string
+	for i, text := range append([]string{config, fmt.Sprintf(around, health, metrics)}, more...) {
+		file := filepath.Join(dir, fmt.Sprintf("config-%d.yaml", i))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		args = append(args, "--config", file)
 	}
-	if err := os.WriteFile(more, fmt.Appendf(nil, around, health, metrics), 0o600); err != nil {
-		return nil, err
-	}
-	p, err := StartIn(dir, nil, bin, "--config", own, "--config", more)
+	p, err := StartIn(dir, nil, bin, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -205,7 +205,10 @@ func (w *spanWriter) call(m pcommon.Map, e *wire.Event, f *facts) ptrace.SpanKin
 	c := classOf(e.ServiceType)
 	away := isRemote(e.ServiceType)
 	end, dest := known(e.EndPoint), known(e.Destination)
-	if end != "" {
+	if c == classRPC && hostPort(dest) {
+		end = dest // the Node.js agent has its own process's address in the other
+	}
+	if away || c == classDatabase || c == classQueue {
 		address(m, end, semconv.ServerAddress, semconv.ServerPort)
 	}
 	switch {
@@ -335,6 +338,13 @@ func address(m pcommon.Map, s, hostKey, portKey string) {
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
 		m.PutInt(portKey, int64(n))
 	}
+}
+
+// hostPort reports whether s ends in a colon and a number.
+func hostPort(s string) bool {
+	i := strings.LastIndexByte(s, ':')
+	_, err := strconv.ParseUint(s[i+1:], 10, 16)
+	return i > 0 && err == nil
 }
 
 func put(m pcommon.Map, k, v string) {
