@@ -41,8 +41,7 @@ func (w *spanWriter) span(s *wire.Span, id pcommon.SpanID, t *tree) {
 		o.SetParentSpanID(t.ids.rule('N', s.SpanID))
 		o.SetFlags(remoteParent)
 	}
-	o.SetStartTimestamp(pcommon.Timestamp(s.Start * ms))
-	o.SetEndTimestamp(pcommon.Timestamp((s.Start + int64(max(s.Elapsed, 0))) * ms))
+	during(o, s.Start, s.Elapsed)
 	m := o.Attributes()
 	m.EnsureCapacity(14 + 2*len(s.Annotations))
 	w.common(m, s.ServiceType)
@@ -95,6 +94,14 @@ func (w *spanWriter) span(s *wire.Span, id pcommon.SpanID, t *tree) {
 	}
 }
 
+// during sets the times of o, told in ms. What took less than one lasts a
+// nanosecond: Jaeger takes a span that lasts nothing for one that ends before it
+// begins, and warns.
+func during(o ptrace.Span, start int64, elapsed int32) {
+	o.SetStartTimestamp(pcommon.Timestamp(start * ms))
+	o.SetEndTimestamp(pcommon.Timestamp(start*ms + max(int64(elapsed)*ms, 1)))
+}
+
 // remoteParent is has_is_remote and is_remote of OTLP's flags.
 const remoteParent = 0x300
 
@@ -126,8 +133,7 @@ func (w *spanWriter) event(g *group, n *node) {
 	o.SetTraceID(w.trace)
 	o.SetSpanID(n.id)
 	o.SetParentSpanID(n.parent)
-	o.SetStartTimestamp(pcommon.Timestamp(n.start * ms))
-	o.SetEndTimestamp(pcommon.Timestamp((n.start + int64(max(e.EndElapsed, 0))) * ms))
+	during(o, n.start, e.EndElapsed)
 	m := o.Attributes()
 	m.EnsureCapacity(w.room(n))
 	w.common(m, e.ServiceType)
