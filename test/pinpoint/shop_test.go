@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,13 +218,22 @@ func orders(t *testing.T, path string) map[string]*demo.Trace {
 	return out
 }
 
-// shape is a trace as a tree of the agents' spans: service, name.
+// shape is a trace as a tree: capture point or service, name; children by name.
 func shape(tr *demo.Trace) string {
+	line := func(s *demo.Span) string {
+		place := s.Str("hopscope.capture.point")
+		if place == "" {
+			place = s.Str("service.name")
+		}
+		return place + " " + s.Name()
+	}
 	var b strings.Builder
 	var one func(s *demo.Span, depth int)
 	one = func(s *demo.Span, depth int) {
-		fmt.Fprintf(&b, "%s%s %s\n", strings.Repeat("  ", depth), s.Str("service.name"), s.Name())
-		for _, c := range s.Children {
+		fmt.Fprintf(&b, "%s%s\n", strings.Repeat("  ", depth), line(s))
+		children := slices.Clone(s.Children)
+		slices.SortStableFunc(children, func(a, b *demo.Span) int { return strings.Compare(line(a), line(b)) })
+		for _, c := range children {
 			one(c, depth+1)
 		}
 	}
@@ -231,7 +241,7 @@ func shape(tr *demo.Trace) string {
 		one(r, 0)
 	}
 	for _, r := range tr.Lost {
-		fmt.Fprintf(&b, "lost: %s %s\n", r.Str("service.name"), r.Name())
+		fmt.Fprintf(&b, "lost: %s\n", line(r))
 	}
 	return b.String()
 }
