@@ -16,5 +16,7 @@ for dir in private_protocol grpc_business_id; do
 	c "examples/plugins/$dir/plugin.wasm" "examples/plugins/$dir/plugin.c"
 done
 c internal/wasmhost/testdata/hostile.wasm internal/wasmhost/testdata/hostile.c -O1 -mbulk-memory -Wno-everything
-c internal/wasmhost/testdata/head.wasm internal/wasmhost/testdata/head.c
+for name in head state affinity; do
+	c "internal/wasmhost/testdata/$name.wasm" "internal/wasmhost/testdata/$name.c"
+done
 chmod -x examples/plugins/*/plugin.wasm internal/wasmhost/testdata/*.wasm

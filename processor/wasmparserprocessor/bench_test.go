@@ -3,9 +3,6 @@ package wasmparserprocessor
 import (
 	"bytes"
 	"context"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -134,13 +131,7 @@ func (*native) Capabilities() consumer.Capabilities {
 // benchParser keeps the payload, so that a batch can be used again.
 func benchParser(b *testing.B, path string, m MatchConfig, next consumer.Traces) (*parser, error) {
 	if !strings.HasSuffix(path, ".wasm") {
-		out := filepath.Join(b.TempDir(), "head.wasm")
-		cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, path)
-		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-		if msg, err := cmd.CombinedOutput(); err != nil {
-			b.Fatalf("%v\n%s", err, msg)
-		}
-		path = out
+		path = built(b, path)
 	}
 	cfg := createDefaultConfig().(*Config)
 	cfg.Reload, cfg.KeepPayload = 0, true

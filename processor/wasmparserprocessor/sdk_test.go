@@ -1,9 +1,6 @@
 package wasmparserprocessor
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,12 +12,7 @@ func TestStatusRewrite(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a plugin")
 	}
-	path := filepath.Join(t.TempDir(), "status.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", path, "../../examples/plugins/http_status_rewrite")
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	path := built(t, "../../examples/plugins/http_status_rewrite")
 	// The machine that runs tests may be busy: this is no test of the limit.
 	p, sink := started(t, PluginConfig{Path: path, Settings: map[string]string{"ok": "FINE"}, Limits: LimitsConfig{CallTimeout: 5 * time.Second, InitTimeout: 20 * time.Second}})
 	for _, body := range []string{`{"OPT_STATUS":"FAIL","OPT_MESSAGE":"no money"}`, `{"OPT_STATUS":"FINE"}`, `{"OPT_STATUS":"FA`} {

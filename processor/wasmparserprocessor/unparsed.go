@@ -207,22 +207,34 @@ func (b *batch) infos(f *flow, c *chunk, l *lane) {
 	if len(m.Infos) == 0 {
 		b.p.drop(dropUnknown, 1)
 	}
-	for i := range m.Infos {
-		n := &m.Infos[i]
+	for i := 0; i < len(m.Infos); {
+		id, kind := about(&m.Infos[i], dir)
+		end := i + 1
+		for end < len(m.Infos) && m.Infos[i].IsEnd != nil { // parts of one message
+			if id2, kind2 := about(&m.Infos[end], dir); id2 != id || kind2 != kind {
+				break
+			}
+			end++
+		}
+		infos := m.Infos[i:end]
 		s := message(l.at(c.pos), c.pos, c.span.EndTimestamp(), b.host)
-		id := ""
-		if n.RequestID != nil {
-			id = number32(*n.RequestID)
-		}
-		kind := wasmhost.PartRequest
-		if n.Resp != nil || n.Req == nil && dir == wasmhost.ToClient {
-			kind = wasmhost.PartResponse
-		}
-		b.pair(f, s, kind, id, n.IsEnd, func(to ptrace.Span) {
-			apply(to, m.Infos[i:i+1])
+		b.pair(f, s, kind, id, infos[len(infos)-1].IsEnd, func(to ptrace.Span) {
+			apply(to, infos)
 			named(to, f.name)
 		})
+		i = end
 	}
+}
+
+// about is the request id of what a plugin found, and what it is to its exchange.
+func about(n *wasmhost.Info, dir wasmhost.Direction) (id string, kind wasmhost.PartKind) {
+	if n.RequestID != nil {
+		id = number32(*n.RequestID)
+	}
+	if n.Resp != nil || n.Req == nil && dir == wasmhost.ToClient {
+		return id, wasmhost.PartResponse
+	}
+	return id, wasmhost.PartRequest
 }
 
 // parts asks a plugin of our own ABI, which sees what the end has said since its
