@@ -12,3 +12,6 @@ scripts/bench-packets.sh
 
 # What completing traces costs, against groupbytrace on the same spans.
 go -C test/bench/completion run .
+
+# What plugins cost.
+scripts/bench-plugins.sh
