@@ -106,6 +106,27 @@ int hs_sock_gone(__u64 *ctx)
 	return 0;
 }
 
+/* The context of this iterator. */
+struct bpf_iter__bpf_sk_storage_map {
+	void *meta;
+	void *map;
+	struct sock *sk;
+	void *value;
+};
+
+/* Run when user space asks: every socket that we know, where it is now. */
+SEC("iter/bpf_sk_storage_map")
+int hs_each_sock(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct sock *sk = ctx->sk;
+	struct hs_sock *s = ctx->value;
+
+	if (sk && s && (s->state & (HS_ANNOUNCED | HS_IGNORED | HS_GONE)) == HS_ANNOUNCED &&
+	    s->transport == HS_TRANSPORT_STREAM && s->family != HS_FAMILY_UNIX)
+		hs_tell_tcp(sk, s, 0);
+	return 0;
+}
+
 /* Who an unconnected socket is about to receive from: runs in the receiving
  * task, before sock_recv_length, if the program asked for the address. */
 static __always_inline int hs_from(struct bpf_sock_addr *ctx, __u8 family)

@@ -23,6 +23,7 @@ enum hs_kind {
 	HS_KIND_CLOCK = 9,    /* hs_clock; made by the reader */
 	HS_KIND_CONNECT = 10, /* nothing more: this thread begins to connect */
 	HS_KIND_HANDOVER = 11, /* hs_handover */
+	HS_KIND_TCP = 12,     /* hs_tcp */
 };
 
 enum hs_dir {
@@ -162,6 +163,22 @@ struct hs_handover {
 	__u8 pad[3];
 };
 _Static_assert(sizeof(struct hs_handover) == 24, "hs_handover");
+
+/* What the kernel has counted of a TCP socket since it was made. */
+struct hs_tcp {
+	__u64 sent;        /* bytes that the peer has acknowledged */
+	__u64 received;
+	__u64 resent;      /* bytes sent again */
+	__u32 srtt;        /* smoothed round trip, us; 0: none was measured */
+	__u32 rtt_min;     /* us */
+	__u32 retransmits; /* segments sent again */
+	__u32 segs_out;
+	__u32 segs_in;
+	__u16 error;       /* errno that ended the connection */
+	__u8 gone;         /* 1: the socket is gone */
+	__u8 role;         /* enum hs_role */
+};
+_Static_assert(sizeof(struct hs_tcp) == 48, "hs_tcp");
 
 /* Calls that did not fit the ring since capture began, all CPUs. */
 struct hs_loss {

@@ -147,11 +147,21 @@ struct sock {
 	__u16 sk_type;
 	__u8 sk_kern_sock : 1;
 	__u8 sk_shutdown;
+	int sk_err;
 	struct pid *sk_peer_pid;
 };
 
 struct inet_connection_sock {
 	const void *icsk_ulp_ops;
+};
+
+struct minmax_sample {
+	__u32 t;
+	__u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
 };
 
 struct tcp_sock {
@@ -164,6 +174,11 @@ struct tcp_sock {
 	__u64 bytes_retrans;
 	__u64 bytes_received;
 	__u64 bytes_acked;
+	__u32 srtt_us;
+	struct minmax rtt_min;
+	__u32 total_retrans;
+	__u32 segs_in;
+	__u32 segs_out;
 };
 
 struct sockaddr_un {

@@ -139,6 +139,7 @@ const volatile __u32 hs_cfg_want = 0;
 const volatile __u32 hs_cfg_wake = 8 << 20; /* bytes pending that wake the reader */
 const volatile bool hs_cfg_udp = true;
 const volatile bool hs_cfg_unix = true;
+const volatile bool hs_cfg_flows = false; /* what the kernel counted is wanted */
 const volatile __s64 hs_cfg_started = 0; /* unix seconds */
 
 /* Nobody reads it. It has the object's BTF hold what Go's twins are compared
@@ -153,6 +154,7 @@ const volatile struct hs_twins {
 	struct hs_loss loss;
 	struct hs_clock clock;
 	struct hs_handover handover;
+	struct hs_tcp tcp;
 	enum hs_kind kind;
 	enum hs_data_flag data_flag;
 	enum hs_open_flag open_flag;

@@ -403,6 +403,48 @@ static __noinline void hs_tell_end(struct hs_sock *s, __u8 what)
 	s->state |= what == HS_CLOSE_GONE ? HS_GONE : what == HS_CLOSE_RECEIVED ? HS_EOF : 0;
 }
 
+struct hs_tcp_record {
+	struct hs_head head;
+	struct hs_tcp tcp;
+};
+
+/* Tell what the kernel has counted. */
+static __noinline void hs_tell_tcp(struct sock *sk, struct hs_sock *s, __u8 gone)
+{
+	struct tcp_sock *tp = hs_tcp(sk);
+	struct hs_tcp_record *r;
+	struct hs_loss *loss;
+
+	if (!tp)
+		return;
+	r = bpf_ringbuf_reserve(&hs_events, sizeof(*r), 0);
+	if (!r) {
+		loss = hs_losses();
+		if (loss)
+			loss->other++;
+		return;
+	}
+	hs_fill_head(&r->head, s, HS_KIND_TCP, sizeof(*r), bpf_ktime_get_ns());
+	r->head.pid = s->pid;
+	r->head.tid = 0;
+	r->tcp.sent = HS_GET(tp, bytes_acked); /* it counts SYN and FIN */
+	if (r->tcp.sent > s->count[HS_DIR_SEND])
+		r->tcp.sent = s->count[HS_DIR_SEND];
+	r->tcp.received = HS_GET(tp, bytes_received); /* it counts the FIN, see hs_fin_read */
+	if (r->tcp.received && HS_GET(sk, __sk_common.skc_flags) & (1UL << HS_SOCK_DONE))
+		r->tcp.received--;
+	r->tcp.resent = HS_GET(tp, bytes_retrans);
+	r->tcp.srtt = HS_GET(tp, srtt_us) >> 3;
+	r->tcp.rtt_min = HS_GET(tp, rtt_min.s[0].v);
+	r->tcp.retransmits = HS_GET(tp, total_retrans);
+	r->tcp.segs_out = HS_GET(tp, segs_out);
+	r->tcp.segs_in = HS_GET(tp, segs_in);
+	r->tcp.error = HS_GET(sk, sk_err);
+	r->tcp.gone = gone;
+	r->tcp.role = s->role;
+	bpf_ringbuf_submit(r, hs_wakeup(0));
+}
+
 static __always_inline bool hs_told(const struct hs_sock *s)
 {
 	return s && (s->state & (HS_ANNOUNCED | HS_MUTED | HS_IGNORED | HS_GONE)) == HS_ANNOUNCED;
@@ -465,6 +507,8 @@ static __always_inline void hs_tcp_state(struct sock *sk, int from, int to)
 static __always_inline void hs_tcp_gone(struct sock *sk)
 {
 	struct hs_sock *s = hs_find(sk);
+	if (hs_cfg_flows && s && (s->state & (HS_ANNOUNCED | HS_IGNORED)) == HS_ANNOUNCED)
+		hs_tell_tcp(sk, s, 1);
 	if (hs_told(s))
 		hs_tell_end(s, HS_CLOSE_GONE);
 }

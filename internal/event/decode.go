@@ -28,6 +28,7 @@ const (
 	lossSize  = int(unsafe.Sizeof(Loss{}))
 	clockSize = int(unsafe.Sizeof(Clock{}))
 	handSize  = int(unsafe.Sizeof(Handover{}))
+	tcpSize   = int(unsafe.Sizeof(TCP{}))
 )
 
 // PeekKind is the kind of a raw record, 0 if it has none.
@@ -103,6 +104,15 @@ func Decode(b []byte, e *Event) error {
 			return ErrShort
 		}
 		e.Handover = Handover{Goid: le.Uint64(b), Parent: le.Uint64(b[8:]), Stream: le.Uint32(b[16:]), What: HandoverWhat(b[20])}
+	case KindTCP:
+		if len(b) < tcpSize {
+			return ErrShort
+		}
+		e.TCP = TCP{Sent: le.Uint64(b), Received: le.Uint64(b[8:]), Resent: le.Uint64(b[16:]), Srtt: le.Uint32(b[24:]), RttMin: le.Uint32(b[28:]),
+			Retransmits: le.Uint32(b[32:]), SegsOut: le.Uint32(b[36:]), SegsIn: le.Uint32(b[40:]), Error: le.Uint16(b[44:]), Gone: b[46], Role: Role(b[47])}
+		if e.TCP.Role >= roles {
+			e.TCP.Role = RoleUnknown
+		}
 	case KindLoss:
 		if len(b) < lossSize {
 			return ErrShort

@@ -45,6 +45,16 @@ func (e *Event) Append(b []byte) []byte {
 		b = le.AppendUint64(b, h.Parent)
 		b = le.AppendUint32(b, h.Stream)
 		b = append(b, byte(h.What), 0, 0, 0)
+	case KindTCP:
+		c := &e.TCP
+		b = le.AppendUint64(b, c.Sent)
+		b = le.AppendUint64(b, c.Received)
+		b = le.AppendUint64(b, c.Resent)
+		for _, n := range [...]uint32{c.Srtt, c.RttMin, c.Retransmits, c.SegsOut, c.SegsIn} {
+			b = le.AppendUint32(b, n)
+		}
+		b = le.AppendUint16(b, c.Error)
+		b = append(b, c.Gone, byte(c.Role))
 	case KindLoss:
 		for _, n := range e.Loss.Calls {
 			b = le.AppendUint64(b, n)

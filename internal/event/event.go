@@ -21,13 +21,14 @@ const (
 	KindClock    Kind = 9  // how to turn event times into unix times
 	KindConnect  Kind = 10 // a thread begins to connect the socket; the head is all
 	KindHandover Kind = 11 // a goroutine and those of a connection hand a request over
+	KindTCP      Kind = 12 // what the kernel has counted of a connection
 )
 
 // Broadcast reports whether k is about no process: every shard wants it.
 func (k Kind) Broadcast() bool { return k == KindLoss || k == KindClock }
 
 func (k Kind) String() string {
-	names := [...]string{"", "open", "data", "datagram", "close", "exec", "exit", "fork", "loss", "clock", "connect", "handover"}
+	names := [...]string{"", "open", "data", "datagram", "close", "exec", "exit", "fork", "loss", "clock", "connect", "handover", "tcp"}
 	if int(k) < len(names) && k != 0 {
 		return names[k]
 	}
@@ -240,6 +241,23 @@ type Handover struct {
 	Pad    [3]uint8
 }
 
+// TCP is what the kernel has counted of a TCP socket since it was made. Twin of
+// struct hs_tcp.
+type TCP struct {
+	_           structs.HostLayout
+	Sent        uint64 // bytes that the peer has acknowledged
+	Received    uint64
+	Resent      uint64 // bytes sent again
+	Srtt        uint32 // smoothed round trip, us; 0: none was measured
+	RttMin      uint32 // us
+	Retransmits uint32 // segments sent again
+	SegsOut     uint32
+	SegsIn      uint32
+	Error       uint16 // errno that ended the connection
+	Gone        uint8  // 1: the socket is gone
+	Role        Role
+}
+
 // Event is one decoded record. Of the bodies the one that Kind names holds; the
 // others are what earlier events left. Payload is borrowed from the bytes
 // given to Decode.
@@ -254,5 +272,6 @@ type Event struct {
 	Clock Clock
 	// Handover holds with KindHandover.
 	Handover Handover
+	TCP      TCP    // KindTCP
 	Payload  []byte // Data: captured bytes; Open: path of a unix socket
 }

@@ -99,7 +99,13 @@ func (r *Record) attributes(m pcommon.Map) {
 	}
 	str(semconv.FlowID, string(hop.Key(r.ID).Hex(nil)))
 	str(semconv.CapturePoint, r.Point.Code())
-	str(semconv.SignalSource, semconv.SourcePacket)
+	if r.Process {
+		str(semconv.SignalSource, semconv.SourceEBPF)
+		num(semconv.ProcessPID, int64(r.PID))
+		str(semconv.ProcessExecutableName, r.Comm)
+	} else {
+		str(semconv.SignalSource, semconv.SourcePacket)
+	}
 	str(semconv.NetworkInterfaceName, r.Interface)
 	str(semconv.NetworkTransport, transport(r.Proto))
 	if r.V6 {
@@ -127,8 +133,10 @@ func (r *Record) attributes(m pcommon.Map) {
 	c, s := &r.Side[0], &r.Side[1]
 	m.PutInt(semconv.FlowPacketsClient, int64(c.Packets))
 	m.PutInt(semconv.FlowPacketsServer, int64(s.Packets))
-	m.PutInt(semconv.FlowBytesClient, int64(c.Bytes))
-	m.PutInt(semconv.FlowBytesServer, int64(s.Bytes))
+	if !r.Process {
+		m.PutInt(semconv.FlowBytesClient, int64(c.Bytes))
+		m.PutInt(semconv.FlowBytesServer, int64(s.Bytes))
+	}
 	m.PutInt(semconv.FlowPayloadClient, int64(c.Payload))
 	m.PutInt(semconv.FlowPayloadServer, int64(s.Payload))
 	if r.ICMPErrors > 0 {
@@ -143,6 +151,8 @@ func (r *Record) attributes(m pcommon.Map) {
 	}
 	str(semconv.TCPFlagsClient, flagString(c.Flags))
 	str(semconv.TCPFlagsServer, flagString(s.Flags))
+	num(semconv.TCPRTT, r.RTT)
+	num(semconv.TCPRTTMin, r.MinRTT)
 	num(semconv.TCPConnect, r.Connect)
 	num(semconv.TCPConnectClient, r.ConnectClient)
 	num(semconv.TCPConnectServer, r.ConnectServer)

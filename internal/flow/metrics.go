@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
+	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/packet"
 	"github.com/hopscope/hopscope/internal/semconv"
 )
@@ -16,10 +17,13 @@ import (
 // four histograms each are 2 MB in memory and on the wire.
 const DefaultMaxPairs = 2000
 
-// pair is who talks to whom. Clients' ports say nothing.
+// pair is who talks to whom, and where that was seen: one connection is seen at
+// several points, and only of one point counts add up. Clients' ports say
+// nothing.
 type pair struct {
 	client, server netip.Addr
 	port           uint16
+	point          hop.Point
 }
 
 // bounds of the histograms, in nanoseconds: from a LAN's round trip to a
@@ -51,7 +55,7 @@ func (h *histogram) add(ns int64, n uint32) {
 type totals struct {
 	connect        [2]histogram
 	srt            [2]histogram
-	art, cit       histogram
+	rtt, art, cit  histogram
 	bytes, packets [2]uint64
 	retransmits    [2]uint64
 	zeroWindows    [2]uint64
@@ -79,7 +83,7 @@ func NewMetrics(max int, start int64) *Metrics {
 
 // Put adds r.
 func (m *Metrics) Put(r *Record) {
-	k := pair{r.Client.Addr(), r.Server.Addr(), r.Server.Port()}
+	k := pair{r.Client.Addr(), r.Server.Addr(), r.Server.Port(), r.Point}
 	t := m.pairs[k]
 	if t == nil {
 		if len(m.pairs) < m.max {
@@ -96,6 +100,9 @@ func (m *Metrics) Put(r *Record) {
 	for i := range r.Side {
 		s := &r.Side[i]
 		t.bytes[i] += s.Bytes
+		if r.Process {
+			t.bytes[i] += s.Payload
+		}
 		t.packets[i] += s.Packets
 		t.retransmits[i] += uint64(s.Retransmits) + uint64(s.SYNRetransmits)
 		t.zeroWindows[i] += uint64(s.ZeroWindows)
@@ -107,6 +114,9 @@ func (m *Metrics) Put(r *Record) {
 	}
 	if r.ConnectServer > 0 {
 		t.connect[1].add(r.ConnectServer, 1)
+	}
+	if r.RTT > 0 {
+		t.rtt.add(r.RTT, 1)
 	}
 	t.art.add(r.Side[1].ART.Mean(), r.Side[1].ART.Count)
 	t.cit.add(r.CIT.Mean(), r.CIT.Count)
@@ -135,7 +145,10 @@ func (m *Metrics) Collect(now int64) pmetric.Metrics {
 		if c := a.server.Compare(b.server); c != 0 {
 			return c
 		}
-		return int(a.port) - int(b.port)
+		if a.port != b.port {
+			return int(a.port) - int(b.port)
+		}
+		return int(a.point) - int(b.point)
 	})
 	for _, k := range keys {
 		w.pair(k, m.pairs[k])
@@ -167,6 +180,7 @@ func (w *writer) pair(k pair, t *totals) {
 		w.sum(semconv.MetricZeroWindows, "{segment}", semconv.TCPEnd, end, t.zeroWindows[i])
 		w.sum(semconv.MetricResets, "{segment}", semconv.TCPEnd, end, t.resets[i])
 	}
+	w.histogram(semconv.MetricRTT, "", "", &t.rtt)
 	w.histogram(semconv.MetricART, "", "", &t.art)
 	w.histogram(semconv.MetricCIT, "", "", &t.cit)
 	for c, n := range t.closed {
@@ -193,6 +207,7 @@ func (w *writer) attributes(m pcommon.Map, key, value string) {
 		m.PutStr(semconv.ClientAddress, w.k.client.String())
 		m.PutStr(semconv.ServerAddress, w.k.server.String())
 		m.PutInt(semconv.ServerPort, int64(w.k.port))
+		m.PutStr(semconv.CapturePoint, w.k.point.Code())
 	} else {
 		m.PutStr(semconv.ClientAddress, "other")
 		m.PutStr(semconv.ServerAddress, "other")

@@ -1,5 +1,6 @@
-// Package flow keeps a record of every connection seen in packets: how much,
-// how fast, how it was made and how it ended.
+// Package flow keeps a record of every connection: how much, how fast, how it was
+// made and how it ended. From packets it is worked out (Tracker), of sockets the
+// kernel's own counters say it (Sockets).
 package flow
 
 import (
@@ -71,6 +72,14 @@ type Record struct {
 	// CIT: the server's last data, or the connection's making, to the client's
 	// next data.
 	CIT Timing
+	// Process: it is what the kernel of one end counted, not what an interface
+	// saw. Then Bytes of both sides are not known, retransmits of the other end
+	// neither, and PID and Comm are whose the socket was.
+	Process bool
+	PID     uint32
+	Comm    string
+	// RTT is the kernel's smoothed round trip, MinRTT the shortest; 0: not known.
+	RTT, MinRTT int64
 	// ICMPType and ICMPCode of the last error about this flow.
 	ICMPType, ICMPCode uint8
 	ICMPErrors         uint32

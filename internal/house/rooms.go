@@ -39,7 +39,7 @@ func rooms() []Room {
 		{Path: hop},
 		{Path: semconv},
 		{Path: "internal/tap", Doors: []string{packet, hop, kernel}},
-		{Path: "internal/flow", Doors: []string{packet, stream, hop, semconv}},
+		{Path: "internal/flow", Doors: []string{packet, stream, hop, l7, semconv}},
 		{Path: span, Doors: []string{cause, session, stream, l7, who, hop, semconv}},
 		{Path: wasmhost + "/**"},
 		{Path: "internal/house"},

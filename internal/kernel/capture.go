@@ -29,6 +29,7 @@ type Capture struct {
 	hooks []Hook
 	ring  *ring
 	gos   *gos
+	each  *link.Iter // runs a program for every socket; nil: there is none
 
 	mu     sync.Mutex // wishes, gen, drops
 	wished atomic.Bool
@@ -200,6 +201,10 @@ func (c *Capture) Close() error {
 	}
 	for _, p := range c.progs {
 		errs = append(errs, p.Close())
+	}
+	if c.each != nil {
+		errs = append(errs, c.each.Close())
+		c.each = nil
 	}
 	if c.gos != nil {
 		c.gos.close()

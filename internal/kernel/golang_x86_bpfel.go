@@ -31,6 +31,7 @@ const (
 	golangProgHsGoAsks         = "hs_go_asks"
 	golangProgHsGoAsksStream   = "hs_go_asks_stream"
 	golangProgHsGoServesStream = "hs_go_serves_stream"
+	golangVarHsCfgFlows        = "hs_cfg_flows"
 	golangVarHsCfgFurther      = "hs_cfg_further"
 	golangVarHsCfgMaxCapture   = "hs_cfg_max_capture"
 	golangVarHsCfgStarted      = "hs_cfg_started"
@@ -112,6 +113,7 @@ type golangMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type golangVariableSpecs struct {
+	HsCfgFlows      *ebpf.VariableSpec `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.VariableSpec `ebpf:"hs_cfg_further"`
 	HsCfgMaxCapture *ebpf.VariableSpec `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.VariableSpec `ebpf:"hs_cfg_started"`
@@ -179,6 +181,7 @@ func (m *golangMaps) Close() error {
 //
 // It can be passed to loadGolangObjects or ebpf.CollectionSpec.LoadAndAssign.
 type golangVariables struct {
+	HsCfgFlows      *ebpf.Variable `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.Variable `ebpf:"hs_cfg_further"`
 	HsCfgMaxCapture *ebpf.Variable `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.Variable `ebpf:"hs_cfg_started"`

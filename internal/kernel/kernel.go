@@ -38,6 +38,9 @@ type Config struct {
 	// GoUprobes hooks functions of Go's libraries in every executable that has
 	// them: exact, but a hit costs microseconds.
 	GoUprobes bool
+	// Flows: what the kernel counts of connections is wanted, when they end and
+	// when Count is called.
+	Flows bool
 	// ExcludePids are not captured, besides this process.
 	ExcludePids []uint32
 

@@ -22,6 +22,9 @@ func (*Capture) Announce(uint64) {}
 // Raise does nothing.
 func (*Capture) Raise(uint64) {}
 
+// Count does nothing.
+func (*Capture) Count() error { return nil }
+
 // Hooks is empty.
 func (*Capture) Hooks() []Hook { return nil }
 

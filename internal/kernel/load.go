@@ -55,6 +55,9 @@ func (c *Capture) load(r *row) error {
 		}
 		c.hooks = append(c.hooks, Hook{Prog: h.prog, At: h.at.String(), For: h.blind, Attached: true})
 	}
+	if c.cfg.Flows {
+		c.hooks = append(c.hooks, c.counting(spec))
+	}
 	c.gos = newGos(c)
 	return nil
 }
@@ -78,6 +81,7 @@ func (c *Capture) configure(spec *ebpf.CollectionSpec) error {
 		set("hs_cfg_wake", uint32(c.cfg.wake())),
 		set("hs_cfg_udp", !c.cfg.NoUDP),
 		set("hs_cfg_unix", !c.cfg.NoUnix),
+		set("hs_cfg_flows", c.cfg.Flows),
 		set("hs_cfg_started", time.Now().Unix()),
 	)
 }

@@ -114,6 +114,8 @@ func describe(e *event.Event) string {
 		o := &e.Open
 		s += fmt.Sprintf(" %v:%d-%v:%d family=%d transport=%d role=%d flags=%d first=%d,%d netns=%d comm=%q peer=%d path=%q",
 			o.Local, o.LocalPort, o.Remote, o.RemotePort, o.Family, o.Transport, o.Role, o.Flags, o.FirstSend, o.FirstRecv, o.Netns, o.Comm, o.PeerSock, e.Payload)
+	case event.KindTCP:
+		s += fmt.Sprintf(" %+v", e.TCP)
 	case event.KindClose:
 		s += fmt.Sprintf(" what=%d sent=%d received=%d", e.Close.What, e.Close.Sent, e.Close.Received)
 	}

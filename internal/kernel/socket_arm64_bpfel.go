@@ -28,6 +28,7 @@ const (
 	socketMapHsSkipPids                = "hs_skip_pids"
 	socketMapHsSocks                   = "hs_socks"
 	socketMapHsWishes                  = "hs_wishes"
+	socketProgHsEachSock               = "hs_each_sock"
 	socketProgHsExec                   = "hs_exec"
 	socketProgHsExit                   = "hs_exit"
 	socketProgHsFexitInet6Recvmsg      = "hs_fexit_inet6_recvmsg"
@@ -44,6 +45,7 @@ const (
 	socketProgHsUdp4From               = "hs_udp4_from"
 	socketProgHsUdp6From               = "hs_udp6_from"
 	socketProgHsWhoami                 = "hs_whoami"
+	socketVarHsCfgFlows                = "hs_cfg_flows"
 	socketVarHsCfgFurther              = "hs_cfg_further"
 	socketVarHsCfgMaxCapture           = "hs_cfg_max_capture"
 	socketVarHsCfgStarted              = "hs_cfg_started"
@@ -98,6 +100,7 @@ type socketSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type socketProgramSpecs struct {
+	HsEachSock               *ebpf.ProgramSpec `ebpf:"hs_each_sock"`
 	HsExec                   *ebpf.ProgramSpec `ebpf:"hs_exec"`
 	HsExit                   *ebpf.ProgramSpec `ebpf:"hs_exit"`
 	HsFexitInet6Recvmsg      *ebpf.ProgramSpec `ebpf:"hs_fexit_inet6_recvmsg"`
@@ -138,6 +141,7 @@ type socketMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type socketVariableSpecs struct {
+	HsCfgFlows      *ebpf.VariableSpec `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.VariableSpec `ebpf:"hs_cfg_further"`
 	HsCfgMaxCapture *ebpf.VariableSpec `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.VariableSpec `ebpf:"hs_cfg_started"`
@@ -205,6 +209,7 @@ func (m *socketMaps) Close() error {
 //
 // It can be passed to loadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type socketVariables struct {
+	HsCfgFlows      *ebpf.Variable `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.Variable `ebpf:"hs_cfg_further"`
 	HsCfgMaxCapture *ebpf.Variable `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.Variable `ebpf:"hs_cfg_started"`
@@ -221,6 +226,7 @@ type socketVariables struct {
 //
 // It can be passed to loadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type socketPrograms struct {
+	HsEachSock               *ebpf.Program `ebpf:"hs_each_sock"`
 	HsExec                   *ebpf.Program `ebpf:"hs_exec"`
 	HsExit                   *ebpf.Program `ebpf:"hs_exit"`
 	HsFexitInet6Recvmsg      *ebpf.Program `ebpf:"hs_fexit_inet6_recvmsg"`
@@ -241,6 +247,7 @@ type socketPrograms struct {
 
 func (p *socketPrograms) Close() error {
 	return _SocketClose(
+		p.HsEachSock,
 		p.HsExec,
 		p.HsExit,
 		p.HsFexitInet6Recvmsg,

@@ -50,6 +50,7 @@ const (
 	syscallProgHsSysWrite      = "hs_sys_write"
 	syscallProgHsSysWritev     = "hs_sys_writev"
 	syscallProgHsWhoami        = "hs_whoami"
+	syscallVarHsCfgFlows       = "hs_cfg_flows"
 	syscallVarHsCfgFurther     = "hs_cfg_further"
 	syscallVarHsCfgMaxCapture  = "hs_cfg_max_capture"
 	syscallVarHsCfgStarted     = "hs_cfg_started"
@@ -150,6 +151,7 @@ type syscallMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type syscallVariableSpecs struct {
+	HsCfgFlows      *ebpf.VariableSpec `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.VariableSpec `ebpf:"hs_cfg_further"`
 	HsCfgMaxCapture *ebpf.VariableSpec `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.VariableSpec `ebpf:"hs_cfg_started"`
@@ -219,6 +221,7 @@ func (m *syscallMaps) Close() error {
 //
 // It can be passed to loadSyscallObjects or ebpf.CollectionSpec.LoadAndAssign.
 type syscallVariables struct {
+	HsCfgFlows      *ebpf.Variable `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.Variable `ebpf:"hs_cfg_further"`
 	HsCfgMaxCapture *ebpf.Variable `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.Variable `ebpf:"hs_cfg_started"`

@@ -154,6 +154,8 @@ const (
 	FlowICMPCode         = "hopscope.flow.icmp.code"
 	TCPFlagsClient       = "hopscope.tcp.flags.client"
 	TCPFlagsServer       = "hopscope.tcp.flags.server"
+	TCPRTT               = "hopscope.tcp.rtt"
+	TCPRTTMin            = "hopscope.tcp.rtt_min"
 	TCPConnect           = "hopscope.tcp.connect.duration"
 	TCPConnectClient     = "hopscope.tcp.connect.client"
 	TCPConnectServer     = "hopscope.tcp.connect.server"
@@ -181,6 +183,7 @@ const (
 // Metrics of flows, and their attribute.
 const (
 	MetricConnect     = "hopscope.tcp.connect.time"
+	MetricRTT         = "hopscope.tcp.rtt.time"
 	MetricSRT         = "hopscope.tcp.srt.time"
 	MetricART         = "hopscope.tcp.art.time"
 	MetricCIT         = "hopscope.tcp.cit.time"

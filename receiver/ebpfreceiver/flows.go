@@ -9,11 +9,12 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/hopscope/hopscope/internal/event"
 	"github.com/hopscope/hopscope/internal/flow"
 	"github.com/hopscope/hopscope/internal/who"
 )
 
-// flowSink makes logs and metrics of the flow records of all packet shards and
+// flowSink makes logs and metrics of the flow records of all shards and
 // hands them on from a goroutine of its own.
 type flowSink struct {
 	mu        sync.Mutex
@@ -27,6 +28,7 @@ type flowSink struct {
 	done      chan struct{}
 
 	records, full, refused atomic.Uint64
+	uncounted              atomic.Uint64 // times that the kernel could not be asked
 }
 
 // flowQueue is how many batches may wait for the next component.
@@ -116,3 +118,14 @@ func (f *flowSink) stop() {
 	f.mu.Unlock()
 	close(f.ch)
 }
+
+// counters is what the kernel tells of a socket, as flow has it.
+func counters(t *event.TCP) flow.Counters {
+	const us = 1000
+	return flow.Counters{Sent: t.Sent, Received: t.Received, SegsOut: t.SegsOut, SegsIn: t.SegsIn, Retransmits: t.Retransmits,
+		RTT: int64(t.Srtt) * us, MinRTT: int64(min(t.RttMin, unmeasured)) % unmeasured * us, Error: t.Error, Gone: t.Gone != 0}
+}
+
+// unmeasured is what the kernel has for the shortest round trip before there was
+// one.
+const unmeasured = 1<<32 - 1

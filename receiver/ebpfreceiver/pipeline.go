@@ -39,10 +39,17 @@ type pipeline struct {
 	running sync.WaitGroup
 	sender  context.CancelFunc
 	tell    bool // the kernel tells of new processes
+	// count asks the kernel what it has counted of connections, every
+	// flows.interval; nil: nobody wants it.
+	count   func() error
+	counted time.Time
 }
 
-func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version string, c capture, next consumer.Traces) *pipeline {
-	p := &pipeline{out: newQueue(cfg.Batch.Queue, next)}
+func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version string, c capture, flows *flowSink, next consumer.Traces) *pipeline {
+	p := &pipeline{out: newQueue(cfg.Batch.Queue, next), flows: flows}
+	if flows != nil && cfg.Sockets.Mode != modeOff && cfg.Packets.Mode != modeFile { // files bring their own time
+		p.count, p.counted = c.Count, time.Now()
+	}
 	for _, h := range c.Hooks() {
 		p.tell = p.tell || h.Prog == execProg && h.Attached
 	}
@@ -56,6 +63,7 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 		mute:  c.Mute,
 		raise: c.Raise,
 		emit:  p.out.put,
+		flows: flows,
 	}
 	p.config = sc
 	for i := range cfg.Extract {
@@ -154,12 +162,27 @@ func (p *pipeline) clock(ctx context.Context) {
 			for _, s := range p.shards {
 				s.tick(now.UnixNano())
 			}
+			p.flowTick(now)
 			if !p.tell && now.Sub(rechecked) > recheckInterval {
 				rechecked = now
 				for _, s := range p.shards {
 					s.recheck()
 				}
 			}
+		}
+	}
+}
+
+// flowTick is the clock of the flow records of sockets.
+func (p *pipeline) flowTick(now time.Time) {
+	if p.count == nil {
+		return
+	}
+	p.flows.tick(now.UnixNano())
+	if now.Sub(p.counted) >= time.Duration(p.flows.interval) {
+		p.counted = now
+		if p.count() != nil {
+			p.flows.uncounted.Add(1)
 		}
 	}
 }

@@ -93,6 +93,7 @@ func (p *player) Mute(sock uint64) {
 	p.muted = append(p.muted, sock)
 }
 
+func (p *player) Count() error { return nil }
 func (p *player) Raise(sock uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -35,6 +35,8 @@ type capture interface {
 	Mute(sock uint64)
 	Announce(sock uint64)
 	Raise(sock uint64)
+	// Count asks for records of what was counted of every connection.
+	Count() error
 	Hooks() []kernel.Hook
 	Stats() kernel.Stats
 	Close() error
@@ -112,10 +114,8 @@ func (r *ebpfReceiver) begin(host component.Host) (err error) {
 	}
 	r.capture = c
 	id := who.ReadHost(r.cfg.Process.ProcRoot)
-	r.pipeline = newPipeline(r.cfg, r.known, id, r.set.BuildInfo.Version, c, r.next)
-	if r.cfg.Packets.on() {
-		r.pipeline.flows = newFlowSink(&r.cfg.Packets, id, r.set.BuildInfo.Version, r.logs, r.metrics, time.Now().UnixNano())
-	}
+	flows := newFlowSink(&r.cfg.Packets, id, r.set.BuildInfo.Version, r.logs, r.metrics, time.Now().UnixNano())
+	r.pipeline = newPipeline(r.cfg, r.known, id, r.set.BuildInfo.Version, c, flows, r.next)
 	// What is under way outlives the context of Start.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer func() {
@@ -155,7 +155,9 @@ func (r *ebpfReceiver) sockets(host component.Host) (capture, error) {
 	if r.cfg.Sockets.Mode == modeOff {
 		return noSockets{}, nil
 	}
-	c, err := r.start(r.cfg.kernelConfig())
+	kc := r.cfg.kernelConfig()
+	kc.Flows = r.logs != nil || r.metrics != nil
+	c, err := r.start(kc)
 	if err == nil {
 		return c, nil
 	}

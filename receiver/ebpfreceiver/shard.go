@@ -8,6 +8,7 @@ import (
 
 	"github.com/hopscope/hopscope/internal/cause"
 	"github.com/hopscope/hopscope/internal/event"
+	"github.com/hopscope/hopscope/internal/flow"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/session"
 	"github.com/hopscope/hopscope/internal/span"
@@ -29,6 +30,7 @@ type shard struct {
 	tracker *cause.Tracker
 	builder *span.Builder
 	who     *who.Table
+	flows   *flow.Sockets // nil: nobody wants them
 	raw     session.Exchange
 	payload int
 	wants   wants
@@ -48,6 +50,7 @@ type shardConfig struct {
 	mute       func(sock uint64)
 	raise      func(sock uint64)
 	emit       func(ptrace.Traces, int)
+	flows      *flowSink // nil: nobody wants flow records
 }
 
 func newShard(c shardConfig) *shard {
@@ -76,7 +79,15 @@ func newShard(c shardConfig) *shard {
 	s.engine = session.New(c.session, s.tracker.Put)
 	// A process is looked up as soon as it has a connection: it may be gone when
 	// its first exchange is over.
-	c.stream.Opened = func(conn *stream.Conn, _ *event.Open) { s.who.Process(conn.Pid) }
+	c.stream.Opened = func(conn *stream.Conn, o *event.Open) {
+		s.who.Process(conn.Pid)
+		if s.flows != nil && o != nil {
+			s.flows.Opened(conn, s.table.Unix(s.event.Time))
+		}
+	}
+	if c.flows != nil {
+		s.flows = flow.NewSockets(c.stream.MaxConns, c.flows.put)
+	}
 	c.stream.Connecting, c.stream.Handover = s.tracker.Connecting, s.tracker.Handover
 	s.table = stream.NewTable(c.stream, s.engine.Put)
 	return s
@@ -108,6 +119,11 @@ func (s *shard) put(raw []byte) {
 		s.who.Began(e.Pid)
 	case event.KindExit:
 		s.tracker.Exited(e.Pid)
+	case event.KindTCP:
+		if s.flows != nil {
+			c := counters(&e.TCP)
+			s.flows.Put(e.Sock, &c, s.table.Unix(e.Time))
+		}
 	default:
 		s.table.Put(e)
 	}

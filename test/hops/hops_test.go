@@ -5,6 +5,7 @@ package hops
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -68,18 +69,24 @@ func sixHops(t *testing.T, mode string) {
 	if f := os.Getenv("HOPS_RECORD"); f != "" {
 		cfg.Record.Path = f
 	}
-	sink := new(consumertest.TracesSink)
+	cfg.Packets.FlowInterval = 3 * time.Second
+	sink, flows := new(consumertest.TracesSink), new(consumertest.LogsSink)
 	r, err := f.CreateTraces(context.Background(), receivertest.NewNopSettings(f.Type()), cfg, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := f.CreateLogs(context.Background(), receivertest.NewNopSettings(f.Type()), cfg, flows)
 	if err == nil {
-		err = r.Start(context.Background(), componenttest.NewNopHost())
+		err = errors.Join(r.Start(context.Background(), componenttest.NewNopHost()), l.Start(context.Background(), componenttest.NewNopHost()))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := r.Shutdown(context.Background()); err != nil {
+		if err := errors.Join(r.Shutdown(context.Background()), l.Shutdown(context.Background())); err != nil {
 			t.Error(err)
 		}
+		checkFlows(t, sink, flows)
 	}()
 	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
 		t.Log("this kernel has no BTF: four hops instead of six")
@@ -144,6 +151,53 @@ func sixHops(t *testing.T, mode string) {
 				time.Sleep(100 * time.Millisecond)
 			}
 		})
+	}
+}
+
+// checkFlows wants a flow record, the last one of its flow, for every span, from
+// the same place; and in those of sockets what the kernel counted.
+func checkFlows(t *testing.T, spans *consumertest.TracesSink, logs *consumertest.LogsSink) {
+	t.Helper()
+	last, measured := map[string]string{}, 0
+	for _, ld := range logs.AllLogs() {
+		for _, rl := range ld.ResourceLogs().All() {
+			for _, sl := range rl.ScopeLogs().All() {
+				for _, lr := range sl.LogRecords().All() {
+					id, _ := lr.Attributes().Get("hopscope.flow.id")
+					point, _ := lr.Attributes().Get("hopscope.capture.point")
+					if v, ok := lr.Attributes().Get("hopscope.flow.close_type"); ok && v.Str() != "forced_report" {
+						last[id.Str()] = point.Str()
+					}
+					if v, ok := lr.Attributes().Get("hopscope.tcp.rtt"); ok && v.Int() > 0 && strings.HasSuffix(point.Str(), "-p") {
+						measured++
+					}
+				}
+			}
+		}
+	}
+	missing, n, process := 0, 0, 0
+	for _, td := range spans.AllTraces() {
+		for _, rs := range td.ResourceSpans().All() {
+			for _, ss := range rs.ScopeSpans().All() {
+				for _, s := range ss.Spans().All() {
+					id, _ := s.Attributes().Get("hopscope.flow.id")
+					point, _ := s.Attributes().Get("hopscope.capture.point")
+					n++
+					if strings.HasSuffix(point.Str(), "-p") {
+						process++
+					}
+					if last[id.Str()] != point.Str() {
+						if missing++; missing < 5 {
+							t.Errorf("a span at %s names flow %q, whose record is of %q", point.Str(), id.Str(), last[id.Str()])
+						}
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d spans, all but %d joined with one of %d flows; %d records have the kernel's round trip", n, missing, len(last), measured)
+	if process > 0 && measured == 0 {
+		t.Error("no record has the kernel's round trip")
 	}
 }
 
