@@ -17,7 +17,6 @@ import (
 
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/stream"
-	"github.com/hopscope/hopscope/internal/who"
 	"github.com/hopscope/hopscope/receiver/ebpfreceiver/internal/metadata"
 )
 
@@ -173,15 +172,10 @@ func TestProtocols(t *testing.T) {
 	if !reflect.DeepEqual(sc.Protocols, []*l7.Protocol{known[0], known[2]}) {
 		t.Errorf("%+v", sc)
 	}
-	judge := cfg.spoken(known).judge(func(pid uint32) *who.Process {
-		if pid == 7 {
-			return &who.Process{Comm: "worker"}
-		}
-		return nil
-	})
+	judge := cfg.spoken(known).judge()
 	for _, c := range []struct {
 		port, peer uint16
-		pid        uint32
+		comm       string
 		role       stream.Role
 		force      *l7.Protocol
 		forbid     []*l7.Protocol
@@ -191,15 +185,15 @@ func TestProtocols(t *testing.T) {
 		{port: 81, peer: 4000, role: stream.RoleClient}, // the client's port
 		{port: 81, peer: 4000, force: known[0]},
 		{port: 4000, peer: 83, role: stream.RoleClient, forbid: []*l7.Protocol{known[2]}},
-		{port: 4000, peer: 90, pid: 7, role: stream.RoleClient, force: known[2], forbid: []*l7.Protocol{known[0]}},
-		{port: 4000, peer: 90, pid: 8, role: stream.RoleClient},
+		{port: 4000, peer: 90, comm: "worker", role: stream.RoleClient, force: known[2], forbid: []*l7.Protocol{known[0]}},
+		{port: 4000, peer: 90, comm: "work", role: stream.RoleClient},
 	} {
-		j := judge(&stream.Conn{A: netip.AddrPortFrom(netip.IPv4Unspecified(), c.port), B: netip.AddrPortFrom(netip.IPv4Unspecified(), c.peer), Pid: c.pid, Role: c.role})
+		j := judge(&stream.Conn{A: netip.AddrPortFrom(netip.IPv4Unspecified(), c.port), B: netip.AddrPortFrom(netip.IPv4Unspecified(), c.peer), Comm: c.comm, Role: c.role})
 		if j.Force != c.force || !slices.Equal(j.Forbid, c.forbid) {
 			t.Errorf("%+v: %+v", c, j)
 		}
 	}
-	if defaultConfig().spoken(known).judge(nil) != nil {
+	if defaultConfig().spoken(known).judge() != nil {
 		t.Error("nothing is said, and yet there is a judge")
 	}
 }

@@ -44,7 +44,7 @@ func newPacketShard(c shardConfig, p *pipeline, maxConns int, place placeFunc, m
 	tracker := cause.NewTracker(s.builder.Put)
 	sc := c.session
 	sc.Unparsed, sc.Mute = nil, nil
-	sc.Judge = c.spoken.judge(nil)
+	sc.Judge = c.spoken.judge()
 	if ports := c.unparsed.ports; len(ports) > 0 {
 		var raw session.Exchange
 		sc.Unparsed = func(ch *stream.Chunk) bool {

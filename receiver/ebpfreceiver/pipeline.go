@@ -55,6 +55,7 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 	}
 	sc := shardConfig{
 		session: cfg.sessionConfig(known),
+		spoken:  cfg.spoken(known),
 		stream:  stream.TableConfig{MaxConns: max(1, cfg.MaxConnections/cfg.Workers), Announce: c.Announce, Wanted: cfg.wantedPair()},
 		span: span.Config{Version: version, Host: host, MaxSpans: cfg.Batch.MaxSpans, MaxAge: cfg.Batch.MaxAge, Payload: cfg.payload() > 0,
 			Names: span.Names{PerSegment: cfg.Names.PerSegment, PerPort: cfg.Names.PerPort}},

@@ -63,7 +63,7 @@ func newShard(c shardConfig) *shard {
 	if s.wants.any() {
 		c.session.Unparsed = s.unparsed
 	}
-	c.session.Judge = c.spoken.judge(s.who.Process)
+	c.session.Judge = c.spoken.judge()
 	c.session.Mute = func(conn *stream.Conn) {
 		if sock, ok := s.table.Muteable(conn); ok {
 			c.mute(sock)

@@ -11,7 +11,6 @@ import (
 	"github.com/hopscope/hopscope/internal/l7/protocols"
 	"github.com/hopscope/hopscope/internal/session"
 	"github.com/hopscope/hopscope/internal/stream"
-	"github.com/hopscope/hopscope/internal/who"
 )
 
 // ProtocolConfig is what is said of one protocol.
@@ -98,18 +97,12 @@ func add[K comparable](to map[K][]*l7.Protocol, keys []K, p *l7.Protocol) {
 	}
 }
 
-// judge makes the engine's question; process may be nil: packets have none.
-func (s *spoken) judge(process func(pid uint32) *who.Process) func(*stream.Conn) session.Judgement {
+// judge is the engine's question; nil if the configuration says nothing.
+func (s *spoken) judge() func(*stream.Conn) session.Judgement {
 	if s == nil {
 		return nil
 	}
 	return func(c *stream.Conn) (j session.Judgement) {
-		comm := ""
-		if process != nil && len(s.comm)+len(s.notComm) > 0 {
-			if p := process(c.Pid); p != nil {
-				comm = p.Comm
-			}
-		}
 		ports := []uint16{c.B.Port(), c.A.Port()}
 		if client, known := c.ClientDir(); known && client == stream.FromA {
 			ports = ports[:1]
@@ -119,16 +112,14 @@ func (s *spoken) judge(process func(pid uint32) *who.Process) func(*stream.Conn)
 		for _, port := range ports {
 			j.Forbid = append(j.Forbid, s.notPort[port]...)
 		}
-		if comm != "" {
-			j.Forbid = append(j.Forbid, s.notComm[comm]...)
-		}
+		j.Forbid = append(j.Forbid, s.notComm[c.Comm]...)
 		for _, port := range ports {
 			if list := s.port[port]; len(list) > 0 {
 				j.Force = list[0]
 				return j
 			}
 		}
-		if list := s.comm[comm]; comm != "" && len(list) > 0 {
+		if list := s.comm[c.Comm]; len(list) > 0 {
 			j.Force = list[0]
 		}
 		return j

@@ -39,6 +39,7 @@ func watchWith(t *testing.T, cfg *ebpfreceiver.Config, key func(ptrace.Span) str
 			*c = *cfg
 		}
 		tally.Roomy(c)
+		c.Sockets.RingSize = 32 << 20 // several tests at once
 		var filter []string
 		for _, p := range ports {
 			c.Sockets.Include.Ports = append(c.Sockets.Include.Ports, uint16(p))
@@ -49,7 +50,7 @@ func watchWith(t *testing.T, cfg *ebpfreceiver.Config, key func(ptrace.Span) str
 		c.Sockets.MaxCapture = 16 << 10
 		c.Packets.Mode = "afpacket"
 		c.Packets.Interfaces = []string{"lo"}
-		c.Packets.RingSize = 64 << 20
+		c.Packets.RingSize = 16 << 20
 		c.Packets.Filter = strings.Join(filter, " or ")
 		c.Packets.Kinds = []ebpfreceiver.KindConfig{{Match: "lo", Kind: "local"}}
 	})
@@ -93,9 +94,11 @@ func (want count) check(t *testing.T, c *tally.Tally) {
 	}
 }
 
-// needs skips the test where it cannot be run.
+// needs skips the test where it cannot be run. Tests mostly wait, each for
+// servers of its own: several run at once.
 func needs(t *testing.T, programs ...string) {
 	t.Helper()
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("not root: BPF programs cannot be loaded")
 	}

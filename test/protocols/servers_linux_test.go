@@ -146,3 +146,14 @@ func rabbitmq(t *testing.T) *rig.Server {
 	}
 	return s
 }
+
+// zookeeper starts a ZooKeeper of Debian's, which needs Java.
+func zookeeper(t *testing.T) *rig.Server {
+	t.Helper()
+	dir := t.TempDir()
+	return serve(t, "java", func(port int) []string {
+		return []string{"-Xmx128m", "-Dzookeeper.admin.enableServer=false", "-cp", zookeeperJar, "org.apache.zookeeper.server.ZooKeeperServerMain", fmt.Sprint(port), dir}
+	})
+}
+
+const zookeeperJar = "/usr/share/java/zookeeper.jar"

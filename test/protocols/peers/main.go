@@ -33,13 +33,17 @@ var clients = map[string]func(ctx context.Context, addr string, n int) (counts, 
 	"memcached":  memcachedClient,
 	"mqtt":       mqttClient,
 	"nats":       natsClient,
+	"own":        ownClient,
 	"postgresql": postgresClient,
+	"smtp":       smtpClient,
 	"zookeeper":  zookeeperClient,
 }
 
 var servers = map[string]func() (addr string, err error){
 	"grpc-server":  grpcServer,
 	"kafka-server": kafkaServer,
+	"own-server":   ownServer,
+	"smtp-server":  smtpServer,
 }
 
 func main() {

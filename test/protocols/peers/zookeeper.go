@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -24,8 +23,8 @@ func zookeeperClient(_ context.Context, addr string, n int) (counts, error) {
 		}
 	}
 	for i := range n {
-		path := fmt.Sprintf("/orders-%d", i)
-		if _, err := c.Create(path, []byte("new"), 0, zk.WorldACL(zk.PermAll)); err != nil {
+		path, err := c.Create("/orders-", []byte("new"), zk.FlagSequence, zk.WorldACL(zk.PermAll))
+		if err != nil {
 			return nil, err
 		}
 		out["create"]++
@@ -33,7 +32,7 @@ func zookeeperClient(_ context.Context, addr string, n int) (counts, error) {
 		if i%10 == 0 {
 			read = "/missing"
 		}
-		_, _, err := c.Get(read)
+		_, _, err = c.Get(read)
 		if err != nil && !errors.Is(err, zk.ErrNoNode) {
 			return nil, err
 		}
