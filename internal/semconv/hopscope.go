@@ -99,6 +99,7 @@ const (
 	MessagingRedelivered   = "hopscope.messaging.redelivered"
 	MessagingReplyTo       = "hopscope.messaging.reply_to"
 	RPCSerialization       = "hopscope.rpc.serialization"
+	RPCServiceVersion      = "hopscope.rpc.service.version"
 
 	PayloadRequest  = "hopscope.payload.request"
 	PayloadResponse = "hopscope.payload.response"

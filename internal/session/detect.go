@@ -130,7 +130,7 @@ func (e *Engine) ask(s *session, d stream.Dir, head []byte) (found *l7.Protocol,
 			case v == l7.More:
 				more = true
 			case v == l7.Either:
-				if _, known := c.ClientDir(); known {
+				if _, known := clientOf(c, p); known {
 					return p, v, false
 				}
 				more = true
@@ -142,6 +142,22 @@ func (e *Engine) ask(s *session, d stream.Dir, head []byte) (found *l7.Protocol,
 		}
 	}
 	return nil, l7.No, more
+}
+
+// clientOf is the direction of the client of a connection that speaks p: where
+// nothing else tells, the end on one of p's ports is the server.
+func clientOf(c *stream.Conn, p *l7.Protocol) (d stream.Dir, known bool) {
+	if d, known = c.ClientDir(); known {
+		return d, true
+	}
+	a, b := slices.Contains(p.Ports, c.A.Port()), slices.Contains(p.Ports, c.B.Port())
+	if a == b {
+		return d, false
+	}
+	if a {
+		return stream.FromB, true
+	}
+	return stream.FromA, true
 }
 
 func onPort(p *l7.Protocol, ports [2]uint16) bool {
@@ -175,6 +191,8 @@ func (e *Engine) identify(s *session, d stream.Dir, p *l7.Protocol, v l7.Verdict
 		s.client = d
 		if v == l7.Response {
 			s.client = d ^ 1
+		} else if v == l7.Either {
+			s.client, _ = clientOf(c, p)
 		}
 		c.Role, c.RoleConfidence = stream.RoleClient, certain-1
 		if s.client == stream.FromB {

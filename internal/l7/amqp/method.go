@@ -241,7 +241,7 @@ func (p *parser) fromServer(c *channel, f *frame, k method, i info, b *l7.Cursor
 			continue
 		}
 		c.asks = c.asks[:copy(c.asks, c.asks[n+1:])]
-		m.Type, m.Stream, m.Status = l7.TypeResponse, a.stream, l7.StatusOK
+		m.Type, m.Stream, m.Status, m.Code = l7.TypeResponse, a.stream, l7.StatusOK, k.info().name
 		switch k {
 		case basicConsumeOk:
 			p.consumer(shortstr(b), a.queue)
@@ -292,7 +292,7 @@ func (p *parser) confirmed(c *channel, f *frame, k method, b *l7.Cursor, m *l7.M
 	if b.Short() || !c.confirm || tag == 0 || tag > c.tag {
 		return l7.ErrSkip
 	}
-	m.Type, m.Status = l7.TypeResponse, l7.StatusOK
+	m.Type, m.Status, m.Code = l7.TypeResponse, l7.StatusOK, k.info().name
 	if k == basicNack {
 		m.Status, m.Error = l7.StatusServerError, "nack"
 	}

@@ -143,12 +143,15 @@ func (p *parser) request(h *head, body []byte, m *l7.Message) {
 	}
 	m.Version = m.Text.Copy(version)
 	service, ok1 := next(&c)
-	_, ok2 := next(&c) // the revision of the service
+	revision, ok2 := next(&c)
 	method, ok3 := next(&c)
 	if !ok1 || !ok2 || !ok3 || !plain(service) || !plain(method) || len(service) == 0 || len(method) == 0 {
 		return
 	}
 	m.Op = m.Text.Join(l7.View(service), "/", l7.View(method))
+	if len(revision) > 0 && len(revision) <= 32 && plain(revision) {
+		m.Add("hopscope.rpc.service.version", m.Text.Copy(revision))
+	}
 	if h.serialisation() == "hessian2" {
 		p.attachments(&c, m)
 	}

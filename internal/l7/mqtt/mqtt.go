@@ -67,6 +67,9 @@ const (
 	maxOpen = 1024
 	// maxAliases bounds the topic aliases remembered of each side.
 	maxAliases = 256
+	// maxTopics bounds the list of topics of a subscription: no more are added to
+	// one that is as long.
+	maxTopics = 512
 	// maxClientID bounds the client id that is kept for the connection.
 	maxClientID = 256
 )
@@ -319,6 +322,7 @@ func (p *parser) fromClient(k *packet, c *l7.Cursor, m *l7.Message) error {
 		m.Op, m.Stream, m.Session = names[k.kind], uint64(id), decimal(m.Text, id)
 		if !c.Short() && p.level != 0 {
 			p.topic(m, m.Text.Copy(filter))
+			p.filters(k.kind, c, m)
 		}
 	case pingreq:
 		p.version(m)
@@ -360,6 +364,20 @@ func (p *parser) connect(c *l7.Cursor, m *l7.Message) error {
 func (p *parser) topic(m *l7.Message, topic string) {
 	m.Target = topic
 	m.Route = p.opts.Paths.Route(m.Text, topic)
+}
+
+// filters adds the topics behind the first one of a subscription.
+func (p *parser) filters(kind byte, c *l7.Cursor, m *l7.Message) {
+	for len(m.Target) < maxTopics {
+		if kind == subscribe {
+			c.U8() // how it is wanted
+		}
+		more := c.Take(int(c.U16()))
+		if c.Short() || len(more) == 0 {
+			return
+		}
+		m.Target = m.Text.Join(m.Target, ",", l7.View(more))
+	}
 }
 
 // publish is a message, of either side.

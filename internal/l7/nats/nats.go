@@ -23,6 +23,7 @@ var Protocol = &l7.Protocol{
 		Target: "messaging.destination.name",
 		Route:  "messaging.destination.template",
 		Code:   "hopscope.response.code",
+		Domain: "hopscope.session.target",
 	},
 	Attrs:  []l7.Attr{{Key: "messaging.system", Str: "nats"}},
 	Detect: detect,

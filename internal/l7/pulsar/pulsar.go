@@ -21,6 +21,7 @@ var Protocol = &l7.Protocol{
 		Op:     "messaging.operation.name",
 		Target: "messaging.destination.name",
 		Code:   "hopscope.response.code",
+		Domain: "hopscope.session.target",
 	},
 	Attrs:  []l7.Attr{{Key: "messaging.system", Str: "pulsar"}},
 	Detect: detect,
@@ -30,6 +31,8 @@ var Protocol = &l7.Protocol{
 }
 
 const (
+	// maxBroker bounds the name of the broker behind a proxy.
+	maxBroker = 256
 	// maxFrame is the protocol's own limit of 5 MiB and its head.
 	maxFrame = 5<<20 + 16<<10
 	// look is how much of a frame is looked at: the command and the metadata.
@@ -45,6 +48,7 @@ type parser struct {
 	opts      *l7.Options
 	producers map[uint64]string
 	consumers map[uint64]consumer
+	broker    string // behind a proxy, as the client names it
 }
 
 // kind is a command: its name, where its request id and its topic are, and what
@@ -232,6 +236,12 @@ func (p *parser) message(f *frame, m *l7.Message) error {
 		}
 	})
 	m.Op = f.kind.name
+	if f.typ == 2 && len(txt[6]) <= maxBroker {
+		p.broker = string(txt[6])
+	}
+	if f.kind.role != answer {
+		m.Domain = p.broker
+	}
 	m.Stream = num[f.kind.id]
 	if f.kind.id == 0 {
 		m.Stream = 1 << 62 // CONNECT: there is one

@@ -45,6 +45,7 @@ type parser struct {
 // command is a header.
 type command struct {
 	code, flag, opaque int64
+	version            int64
 	remark             []byte
 	fields             []field // extension fields; of JSON, raw
 	json               bool
@@ -109,7 +110,7 @@ func readBinary(b []byte, ext []field) (x command, ok bool) {
 	c := l7.Cursor{B: b}
 	x.code = int64(c.U16())
 	language := c.U8()
-	c.Skip(2) // version
+	x.version = int64(c.U16())
 	x.opaque = int64(int32(c.U32()))
 	x.flag = int64(int32(c.U32()))
 	x.remark = c.Take(int(c.U32()))
@@ -149,6 +150,11 @@ func readJSON(b []byte, ext []field) (x command, ok bool) {
 			to = &x.code
 		case "flag":
 			to = &x.flag
+		case "version":
+			if n, ok := number(v); ok {
+				x.version = n
+			}
+			continue
 		case "opaque":
 			to = &x.opaque
 		case "remark":
@@ -222,20 +228,88 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	p.plain = p.plain[:0]
 	if answer {
 		m.Type = l7.TypeResponse
-		p.status(m, &x)
+		pulled := false
 		for i := range x.fields {
 			f := &x.fields[i]
-			if l7.View(f.k) != "queueOffset" {
-				continue
-			}
-			if n, ok := number(trim(f.v)); ok {
-				m.AddInt("hopscope.messaging.offset", n)
+			switch l7.View(f.k) {
+			case "nextBeginOffset":
+				pulled = x.code == 0
+			case "queueOffset":
+				if n, ok := number(trim(f.v)); ok {
+					m.AddInt("hopscope.messaging.offset", n)
+				}
 			}
 		}
+		if pulled {
+			if len(w.B) < min(total, 8+header+maxStored) && !w.End {
+				m.Attrs = m.Attrs[:0]
+				return 0, l7.ErrMore
+			}
+			p.stored(w.B[8+header:min(total, len(w.B))], m)
+		}
+		p.status(m, &x)
+		m.Version = version(m.Text, x.version)
 		return total, nil
 	}
 	p.request(&x, m)
+	m.Version = version(m.Text, x.version)
 	return total, nil
+}
+
+// version is what a number of MQVersion stands for: from 4.0.0 on each release
+// takes two, the first of which is its snapshot.
+func version(t *l7.Text, n int64) string {
+	const first = 213 // 4.0.0
+	n -= first
+	if n < 0 || n >= 1200 || n%2 != 0 {
+		return ""
+	}
+	n /= 2
+	return t.Build(5, func(dst []byte) int {
+		return copy(dst, []byte{byte('4' + n/100), '.', byte('0' + n/10%10), '.', byte('0' + n%10)})
+	})
+}
+
+// maxStored is how much of what a pull brings is looked at, for the properties
+// of its first message.
+const maxStored = 2 << 10
+
+// stored reads the first of the messages that a pull brings, in the form that
+// the broker stores them in (MessageDecoder).
+func (p *parser) stored(b []byte, m *l7.Message) {
+	c := l7.Cursor{B: b}
+	size, magic := c.U32(), c.U32()
+	if c.Short() || size < 91 || magic != 0xdaa320a7 && magic != 0xdaa320ab {
+		return
+	}
+	c.Skip(4)     // checksum
+	c.Skip(4 + 4) // queue, flag
+	offset := c.U64()
+	c.Skip(8) // in the log
+	system := c.U32()
+	host := func(v6 bool) {
+		if c.Skip(8); v6 {
+			c.Skip(12)
+		}
+	}
+	c.Skip(8) // born
+	host(system&(1<<4) != 0)
+	c.Skip(8) // stored
+	host(system&(1<<5) != 0)
+	c.Skip(4 + 8) // tries, transaction
+	c.Skip(int(c.U32()))
+	n := int(c.U8())
+	if magic == 0xdaa320ab { // topics with long names
+		n = n<<8 | int(c.U8())
+	}
+	topic := c.Take(n)
+	properties := c.Take(int(c.U16()))
+	if c.Short() {
+		return
+	}
+	m.Target = m.Text.Copy(topic)
+	m.AddInt("hopscope.messaging.offset", int64(offset))
+	p.properties(properties, m)
 }
 
 func (p *parser) request(x *command, m *l7.Message) {
@@ -273,20 +347,25 @@ func (p *parser) request(x *command, m *l7.Message) {
 		m.Target = m.Text.Copy(f.topic)
 		m.Route = m.Target
 	}
-	add := func(key string, v []byte) {
-		if len(v) > 0 {
-			m.Add(key, m.Text.Copy(v))
-		}
+	add(m, "messaging.destination.partition.id", f.queue)
+	add(m, "messaging.consumer.group.name", f.group)
+	p.properties(f.properties, m)
+}
+
+func add(m *l7.Message, key string, v []byte) {
+	if len(v) > 0 {
+		m.Add(key, m.Text.Copy(v))
 	}
-	add("messaging.destination.partition.id", f.queue)
-	add("messaging.consumer.group.name", f.group)
-	// Properties are name 1 value 2 name 1 value 2.
-	for props := f.properties; len(props) > 0; {
-		kv := props
-		if i := bytes.IndexByte(props, 2); i >= 0 {
-			kv, props = props[:i], props[i+1:]
+}
+
+// properties are name 1 value 2 name 1 value 2.
+func (p *parser) properties(b []byte, m *l7.Message) {
+	for len(b) > 0 {
+		kv := b
+		if i := bytes.IndexByte(b, 2); i >= 0 {
+			kv, b = b[:i], b[i+1:]
 		} else {
-			props = nil
+			b = nil
 		}
 		i := bytes.IndexByte(kv, 1)
 		if i < 0 {
@@ -295,9 +374,9 @@ func (p *parser) request(x *command, m *l7.Message) {
 		k, v := kv[:i], kv[i+1:]
 		switch l7.View(k) {
 		case "UNIQ_KEY":
-			add("messaging.message.id", v)
+			add(m, "messaging.message.id", v)
 		case "TAGS":
-			add("messaging.rocketmq.message.tag", v)
+			add(m, "messaging.rocketmq.message.tag", v)
 		default:
 			p.opts.Header(m, k, v)
 		}

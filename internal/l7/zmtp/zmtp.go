@@ -212,6 +212,10 @@ func (p *parser) command(side l7.Side, b []byte, whole bool, m *l7.Message) erro
 			return nil
 		}
 		return l7.ErrSkip
+	case "HELLO", "WELCOME":
+		if m.Op = "HELLO"; name[0] == 'W' {
+			m.Op = "WELCOME"
+		}
 	case "ERROR":
 		m.Op, m.Status, m.Error = "ERROR", l7.StatusServerError, ""
 		if side == l7.Client {
