@@ -209,7 +209,7 @@ var content = regexp.MustCompile(`^(client|db|dns|error|exception|http|messaging
 // attributesOf is every text that the spans of a capture have, and where.
 func attributesOf(t *testing.T, path string) map[string]string {
 	t.Helper()
-	p, err := newPlayer(options{format: "none", point: "rest"}, io.Discard)
+	p, err := newPlayer(options{format: "none", point: "rest"}, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
