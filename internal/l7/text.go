@@ -10,7 +10,10 @@ const textChunk = 4 << 10
 // Text turns bytes that are about to be overwritten into strings, without an
 // allocation for each. What it has handed out never changes. The zero value is
 // ready; a Text belongs to one goroutine.
-type Text struct{ free []byte }
+type Text struct {
+	free  []byte
+	heads *[headSlots]Head // see Head; nil until the first is asked for
+}
 
 // Copy is string(b).
 func (t *Text) Copy(b []byte) string {

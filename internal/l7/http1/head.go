@@ -24,6 +24,13 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		}
 		return n, l7.ErrSkip
 	}
+	var slot *l7.Head
+	if p.opt.Extract == nil { // rules may ask for the body, too
+		known := false
+		if slot, known = m.Text.Head(side, b); known {
+			return p.again(side, slot, w, m), nil
+		}
+	}
 	var at lines
 	n := at.headLen(b)
 	cut := n < 0
@@ -55,6 +62,9 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		if f.sized && !f.chunked && !f.expect && !cut && !p.showBody(side, w, n, f.length, m) {
 			return 0, l7.ErrMore
 		}
+		if !cut {
+			slot.Learn(side, head, m, f.aux(0))
+		}
 		return p.requestBody(n, cut, &f, m), nil
 	}
 	if statusLine(first) != l7.Response {
@@ -70,7 +80,31 @@ func (p *parser) head(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	if f.sized && !f.chunked && !cut && !bodiless(status, w.Req) && !p.showBody(side, w, n, f.length, m) {
 		return 0, l7.ErrMore
 	}
+	if !cut {
+		slot.Learn(side, head, m, f.aux(status))
+	}
 	return p.responseBody(n, status, cut, w.Req, &f, m), nil
+}
+
+// again is head for one that was read before.
+func (p *parser) again(side l7.Side, h *l7.Head, w l7.Window, m *l7.Message) int {
+	m.Set(&h.Msg)
+	f := framing{length: h.Aux[0], sized: h.Aux[1]&1 != 0, chunked: h.Aux[1]&2 != 0, expect: h.Aux[1]&4 != 0}
+	if side == l7.Client {
+		return p.requestBody(h.N, false, &f, m)
+	}
+	return p.responseBody(h.N, int(h.Aux[2]), false, w.Req, &f, m)
+}
+
+// aux is what l7.Head keeps of f, and of the status code of an answer.
+func (f *framing) aux(status int) [3]uint64 {
+	a := [3]uint64{f.length, 0, uint64(status)}
+	for i, b := range [...]bool{f.sized, f.chunked, f.expect} {
+		if b {
+			a[1] |= 1 << i
+		}
+	}
+	return a
 }
 
 // lines is where the first lines of a head end: they are looked for once.

@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"bytes"
+	"reflect"
 	"testing"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -10,6 +12,71 @@ import (
 func TestProtocol(t *testing.T) { l7test.Run(t, Protocol) }
 
 func FuzzParse(f *testing.F) { l7test.Fuzz(f, Protocol) }
+
+// FuzzAgain: a head that was read before is read as if it was new, whatever
+// follows it.
+func FuzzAgain(f *testing.F) {
+	for _, s := range []string{string(benchReq), string(benchRes), "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc",
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x-y-z-and-more\r\n\r\n", "HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+		"GET / HTTP/1.1\nHost: some.where.example\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n\n"} {
+		f.Add(s, "", false)
+		f.Add(s, "HEAD", true)
+	}
+	f.Fuzz(func(t *testing.T, s, method string, end bool) {
+		for _, side := range []l7.Side{l7.Client, l7.Server} {
+			read := func(text *l7.Text, s string) (int, error, l7.Message, parser) {
+				m := l7.Message{Text: text}
+				p := Protocol.New(l7.DefaultOptions()).(*parser)
+				n, err := p.Parse(side, l7.Window{B: []byte(s), End: end, Req: &l7.Message{Op: method}}, &m)
+				m.Text, p.opt = nil, nil
+				if len(m.Attrs) == 0 {
+					m.Attrs = nil
+				}
+				return n, err, m, *p
+			}
+			if len(s) == 0 {
+				return
+			}
+			warm := new(l7.Text)
+			for range 3 {
+				read(warm, s)
+			}
+			for _, s := range []string{s, s[:len(s)-1] + "x", s[:len(s)/2] + "y" + s[len(s)/2+1-len(s)%2:], s} {
+				n, err, m, p := read(new(l7.Text), s)
+				n2, err2, m2, p2 := read(warm, s)
+				if n != n2 || err != err2 || p != p2 || !reflect.DeepEqual(m, m2) {
+					t.Fatalf("%q\nnew   %d %v %+v %+v\nagain %d %v %+v %+v", s, n, err, m, p, n2, err2, m2, p2)
+				}
+			}
+		}
+	})
+}
+
+// TestAgain: heads that repeat are known, and known ones give way.
+func TestAgain(t *testing.T) {
+	text := new(l7.Text)
+	known := func(b []byte) bool {
+		_, ok := text.Head(l7.Client, b)
+		p, m := Protocol.New(l7.DefaultOptions()), l7.Message{Text: text}
+		if n, err := p.Parse(l7.Client, l7.Window{B: b}, &m); n != len(b) || err != nil {
+			t.Fatal(n, err)
+		}
+		return ok
+	}
+	other := bytes.Replace(benchReq, []byte("wrk"), []byte("abc"), 1) // the same slot
+	for i, want := range []bool{false, true, true, true} {
+		if got := known(benchReq); got != want {
+			t.Errorf("%d: known %v", i, got)
+		}
+	}
+	last := false
+	for range 64 {
+		last = known(other)
+	}
+	if !last {
+		t.Error("a head that is no longer seen keeps its slot")
+	}
+}
 
 func TestDetect(t *testing.T) {
 	for _, c := range []struct {
@@ -75,16 +142,24 @@ var (
 	benchRes = []byte("HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 10:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\nhello, world")
 )
 
-func BenchmarkRequest(b *testing.B)  { benchmark(b, l7.Client, benchReq) }
-func BenchmarkResponse(b *testing.B) { benchmark(b, l7.Server, benchRes) }
+func BenchmarkRequest(b *testing.B)  { benchmark(b, l7.Client, benchReq, 17) }
+func BenchmarkResponse(b *testing.B) { benchmark(b, l7.Server, benchRes, 65) }
 
-func benchmark(b *testing.B, side l7.Side, msg []byte) {
+// BenchmarkAgain reads what was read before.
+func BenchmarkAgain(b *testing.B) { benchmark(b, l7.Server, benchRes, -1) }
+
+// benchmark reads msg, which has another digit at differs each time.
+func benchmark(b *testing.B, side l7.Side, msg []byte, differs int) {
 	p := Protocol.New(l7.DefaultOptions())
 	m := l7.Message{Text: new(l7.Text)}
+	msg = bytes.Clone(msg)
 	b.SetBytes(int64(len(msg)))
 	b.ReportAllocs()
-	for b.Loop() {
+	for i := 0; b.Loop(); i++ {
 		m.Reset()
+		if differs >= 0 {
+			msg[differs] = '0' + byte(i%10)
+		}
 		if n, err := p.Parse(side, l7.Window{B: msg}, &m); n != len(msg) || err != nil {
 			b.Fatal(n, err)
 		}
