@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
@@ -27,6 +28,7 @@ type Capture struct {
 	progs []*ebpf.Program
 	links []link.Link
 	hooks []Hook
+	types *btf.Cache // while hooks are loaded
 	ring  *ring
 	gos   *gos
 	each  *link.Iter // runs a program for every socket; nil: there is none

@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/hopscope/hopscope/internal/event"
 )
 
-// load makes the maps of a row's object, then loads and attaches its hooks one
-// by one, so that each gives its own reason when it fails.
+// load makes the maps of a row's object, then loads its hooks one by one, so that
+// each gives its own reason when it fails, and attaches them: in quick succession,
+// since what one sees while another is not there yet is half the truth.
 func (c *Capture) load(r *row) error {
 	spec, err := r.object()
 	if err != nil {
@@ -27,9 +29,12 @@ func (c *Capture) load(r *row) error {
 	if err := c.configure(spec); err != nil {
 		return err
 	}
+	// The kernel's types are some 40 MB: read once, and not kept.
+	c.types = btf.NewCache()
+	defer func() { c.types = nil }()
 	bare := spec.Copy()
 	bare.Programs = map[string]*ebpf.ProgramSpec{}
-	coll, err := ebpf.NewCollection(bare)
+	coll, err := ebpf.NewCollectionWithOptions(bare, ebpf.CollectionOptions{Cache: c.types})
 	if err != nil {
 		return fmt.Errorf("make the maps: %w", plain(err))
 	}
@@ -44,16 +49,28 @@ func (c *Capture) load(r *row) error {
 	if err := c.whoami(spec, coll.Variables["hs_self"]); err != nil {
 		return err
 	}
+	progs, errs := make([]*ebpf.Program, len(r.hooks)), make([]error, len(r.hooks))
 	for i := range r.hooks {
 		h := &r.hooks[i]
-		if err := c.hook(spec, h); err != nil {
-			if h.need {
-				return fmt.Errorf("%s at %s: %w", h.prog, h.at, err)
-			}
-			c.hooks = append(c.hooks, Hook{Prog: h.prog, At: h.at.String(), For: h.blind, Err: err.Error()})
-			continue
+		if progs[i], errs[i] = c.one(spec, h.prog); errs[i] != nil && h.need {
+			return fmt.Errorf("%s at %s: %w", h.prog, h.at, errs[i])
+		} else if errs[i] == nil {
+			c.progs = append(c.progs, progs[i])
 		}
-		c.hooks = append(c.hooks, Hook{Prog: h.prog, At: h.at.String(), For: h.blind, Attached: true})
+	}
+	for i := range r.hooks {
+		h := &r.hooks[i]
+		if errs[i] == nil {
+			errs[i] = c.attach(h, progs[i])
+		}
+		told := Hook{Prog: h.prog, At: h.at.String(), For: h.blind, Attached: errs[i] == nil}
+		if errs[i] != nil {
+			if h.need {
+				return fmt.Errorf("%s at %s: %w", h.prog, h.at, errs[i])
+			}
+			told.Err = errs[i].Error()
+		}
+		c.hooks = append(c.hooks, told)
 	}
 	if c.cfg.Flows {
 		c.hooks = append(c.hooks, c.counting(spec))
@@ -100,7 +117,7 @@ func (c *Capture) one(spec *ebpf.CollectionSpec, name string) (*ebpf.Program, er
 			share[n] = m
 		}
 	}
-	coll, err := ebpf.NewCollectionWithOptions(s, ebpf.CollectionOptions{MapReplacements: share})
+	coll, err := ebpf.NewCollectionWithOptions(s, ebpf.CollectionOptions{MapReplacements: share, Cache: c.types})
 	if err != nil {
 		return nil, plain(err)
 	}
@@ -130,17 +147,11 @@ func (c *Capture) whoami(spec *ebpf.CollectionSpec, self *ebpf.Variable) error {
 	return nil
 }
 
-func (c *Capture) hook(spec *ebpf.CollectionSpec, h *hook) error {
-	p, err := c.one(spec, h.prog)
-	if err != nil {
-		return err
-	}
+func (c *Capture) attach(h *hook, p *ebpf.Program) error {
 	l, err := h.at.attach(p)
 	if err != nil {
-		_ = p.Close()
 		return plain(err)
 	}
-	c.progs = append(c.progs, p)
 	c.links = append(c.links, l)
 	return nil
 }

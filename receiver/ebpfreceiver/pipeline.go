@@ -148,7 +148,7 @@ func (p *pipeline) of(kind event.Kind, raw []byte) *worker {
 const maxOwners = 1 << 18
 
 // clock ticks until ctx is over.
-func (p *pipeline) clock(ctx context.Context) {
+func (p *pipeline) clock(ctx context.Context, room *headroom) {
 	t := time.NewTicker(clockInterval)
 	defer t.Stop()
 	rechecked := time.Now()
@@ -164,6 +164,7 @@ func (p *pipeline) clock(ctx context.Context) {
 				s.tick(now.UnixNano())
 			}
 			p.flowTick(now)
+			room.tick(now, p.out.emitted.Load()+p.out.full.Load()+p.out.refused.Load())
 			if !p.tell && now.Sub(rechecked) > recheckInterval {
 				rechecked = now
 				for _, s := range p.shards {

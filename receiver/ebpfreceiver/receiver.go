@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -73,7 +72,7 @@ type ebpfReceiver struct {
 	readers   sync.WaitGroup
 	clock     sync.WaitGroup
 	stop      sync.Once
-	reserve   []byte // heapReserve
+	headroom  *headroom
 }
 
 func newReceiver(set receiver.Settings, cfg *Config, next consumer.Traces, start func(kernel.Config) (capture, error)) (*ebpfReceiver, error) {
@@ -83,13 +82,6 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Traces, start
 	return &ebpfReceiver{set: set, cfg: cfg, next: next, start: start, known: protocols.All()}, nil
 }
 
-// heapReserve is memory that is never touched, and so is none of the machine's,
-// but counts for the garbage collector: spans are short-lived, and beside the
-// small heap of a collector it would run every few thousand of them. With this the
-// heap may grow by as much more before it does. What it saves was seen only in
-// short runs on a busy machine: the benchmark of an exchange tells it for yours.
-const heapReserve = 48 << 20
-
 // Start begins to capture. It fails only if nothing at all can be captured.
 func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 	r.began.Do(func() { r.failed = r.begin(host) }) // once for all signals
@@ -97,9 +89,7 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 }
 
 func (r *ebpfReceiver) begin(host component.Host) (err error) {
-	r.reserve = make([]byte, heapReserve) // before anything else has used that memory
-	// Loading reads all types of the kernel, some 50 MB that nobody needs again.
-	defer debug.FreeOSMemory()
+	r.headroom = newHeadroom()
 	c, err := r.sockets(host)
 	if err != nil {
 		return err
@@ -136,7 +126,7 @@ func (r *ebpfReceiver) begin(host component.Host) (err error) {
 	r.cancel = cancel
 	r.pipeline.start()
 	r.pipeline.packets.start(ctx, host)
-	r.clock.Go(func() { r.pipeline.clock(ctx) })
+	r.clock.Go(func() { r.pipeline.clock(ctx, r.headroom) })
 	r.readers.Go(func() {
 		put := r.pipeline.put
 		if r.record != nil {
@@ -204,7 +194,7 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) (err error) {
 		r.clock.Wait()
 		err = r.pipeline.stop(ctx)
 		r.telemetry.shutdown()
-		r.reserve = nil
+		r.headroom = nil
 		err = errors.Join(err, r.capture.Close(), r.record.Close())
 	})
 	return err

@@ -179,8 +179,12 @@ func traced(ctx context.Context, load loadFunc, server *rig.Server, bin, config,
 	if err != nil {
 		return round{}, err
 	}
-	// Starting is not what is measured: let it read /proc and settle.
-	time.Sleep(time.Second)
+	// Starting is not what is measured: let it read /proc, give back what loading
+	// took, and settle.
+	time.Sleep(2500 * time.Millisecond)
+	if err := rig.ForgetRSS(c.PID()); err != nil {
+		return round{}, errors.Join(err, c.Stop())
+	}
 	r, err := once(ctx, load, server, c, d)
 	return r, errors.Join(err, c.Stop())
 }

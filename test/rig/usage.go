@@ -38,6 +38,11 @@ func CPU(pids ...int) (time.Duration, error) {
 	return sum, nil
 }
 
+// ForgetRSS has RSS's high begin anew (proc(5), clear_refs).
+func ForgetRSS(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}
+
 // RSS is a process's resident memory now and at its highest, in bytes.
 func RSS(pid int) (now, high uint64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
