@@ -132,8 +132,14 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 			c.bump()
 		}
 		idle()
-		// A host without traffic is looked at less often.
-		if flush = min(2*flush, maxFlush*c.cfg.Flush); records > 0 {
+		// A host without traffic is looked at less often, and one with so much that
+		// waking up for it is what counts, too.
+		switch {
+		case records == 0:
+			flush = min(2*flush, maxFlush*c.cfg.Flush)
+		case bytes >= busyBytes:
+			flush = 2 * c.cfg.Flush
+		default:
 			flush = c.cfg.Flush
 		}
 		if !done {
@@ -146,6 +152,9 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 // maxFlush is how many times Flush passes before an empty ring is looked at
 // again.
 const maxFlush = 4
+
+// busyBytes read at once are much: with the default Flush, 50 MB a second.
+const busyBytes = 512 << 10
 
 // wake is how many bytes in the ring wake the reader.
 func (c Config) wake() int { return c.RingBytes / 4 }

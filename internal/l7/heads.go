@@ -27,6 +27,9 @@ type Head struct {
 	side       Side
 }
 
+// HeadID is one head that was learned. N numbers those of a Text.
+type HeadID struct{ N uint32 }
+
 const (
 	headSlots = 64
 	// maxHead bounds what is learned: 64 KiB and their messages for each shard.
@@ -82,6 +85,8 @@ func (h *Head) Learn(side Side, head []byte, m *Message, aux [3]uint64) {
 	h.side, h.N, h.Aux = side, len(head), aux
 	h.Msg.Reset()
 	h.Msg.Set(m)
+	m.Text.learned++
+	h.Msg.Head = &HeadID{N: m.Text.learned}
 	h.left = h.wait
 	h.wait = h.wait<<1 | 1
 }

@@ -288,6 +288,10 @@ type Message struct {
 	Attrs []Attr // semantic conventions only
 	Note  uint64 // the parser's own, request to response
 
+	// Head, if not nil, is what the message was read from and nothing but that:
+	// messages with one Head are equal, given that they answer equal ones.
+	Head *HeadID
+
 	// Text keeps bytes of the window as strings.
 	Text *Text
 }

@@ -19,6 +19,9 @@ func (m *Message) resetStrings() {
 	if m.As != nil {
 		m.As = nil
 	}
+	if m.Head != nil {
+		m.Head = nil
+	}
 	erase(&m.Op)
 	erase(&m.Target)
 	erase(&m.Route)
@@ -44,6 +47,9 @@ func (m *Message) Set(from *Message) {
 	m.Stream, m.Through, m.Batch, m.Note = from.Stream, from.Through, from.Batch, from.Note
 	if from.As != nil {
 		m.As = from.As
+	}
+	if from.Head != nil {
+		m.Head = from.Head
 	}
 	if m.Text != from.Text {
 		m.Text = from.Text

@@ -7,7 +7,7 @@ import (
 
 // full is a message with something in every field.
 func full(t *testing.T) Message {
-	m := Message{As: &Protocol{}, Attrs: []Attr{{Key: "k", Str: "v"}}, Text: new(Text)}
+	m := Message{As: &Protocol{}, Head: &HeadID{}, Attrs: []Attr{{Key: "k", Str: "v"}}, Text: new(Text)}
 	var fill func(v reflect.Value)
 	fill = func(v reflect.Value) {
 		for i := range v.NumField() {

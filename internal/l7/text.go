@@ -13,6 +13,8 @@ const textChunk = 4 << 10
 type Text struct {
 	free  []byte
 	heads *[headSlots]Head // see Head; nil until the first is asked for
+	// learned counts those that were learned.
+	learned uint32
 }
 
 // Copy is string(b).

@@ -334,6 +334,7 @@ func (e *Engine) fill(f *Half, at *mark, n uint64, head []byte, m *l7.Message) {
 
 // merge adds what a continuation says.
 func merge(to, m *l7.Message) {
+	to.Head = nil
 	set := func(to *string, v string) {
 		if v != "" {
 			*to = v

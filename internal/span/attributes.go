@@ -24,14 +24,23 @@ func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *resul
 		domain = first(x.Req.Msg.Domain, x.Resp.Msg.Domain)
 	}
 	pl.ends(w, domain)
-	w.opt(semconv.NetworkProtocolVersion, first(x.Req.Msg.Version, x.Resp.Msg.Version))
 	b.association(l)
 	b.profile(x, pl)
+	b.sizes(x)
 	w.own = w.n
+	said := b.sayings.of(x, pl.point)
+	if said != nil && said.kv.kv != nil {
+		w.all(said.kv)
+		w.end()
+		return
+	}
 	w.all(pl.speaking(w, p))
 	b.application(x, o)
 	w.messages(x.Req.Msg.Attrs)
 	w.messages(x.Resp.Msg.Attrs)
+	if said != nil && !b.cfg.Payload {
+		said.learn(w)
+	}
 	w.end()
 }
 
@@ -98,6 +107,7 @@ func (b *Builder) key(name string, k hop.Key) {
 func (b *Builder) application(x *session.Exchange, o *result) {
 	w, k := &b.w, &x.Protocol.Keys
 	req, resp := &x.Req.Msg, &x.Resp.Msg
+	w.opt(semconv.NetworkProtocolVersion, first(req.Version, resp.Version))
 	w.named(k.Op, first(req.Op, resp.Op))
 	w.named(k.Target, first(req.Target, resp.Target))
 	w.named(k.Route, o.route)
@@ -119,27 +129,36 @@ func (b *Builder) application(x *session.Exchange, o *result) {
 		w.str(semconv.ErrorType, o.errorType())
 	}
 	w.opt(semconv.ExceptionMessage, o.message)
-
 	switch {
 	case x.OneWay && x.FromServer:
 		w.all(b.types[typeResponse])
-		w.int(semconv.ResponseBytes, int64(x.Req.Bytes))
 	case x.Resp.Seen:
 		w.all(b.types[typeSession])
-		w.int(semconv.RequestBytes, int64(x.Req.Bytes))
-		w.int(semconv.ResponseBytes, int64(x.Resp.Bytes))
-		w.int(semconv.RequestEnd, x.Req.End)
-		w.int(semconv.ResponseStart, x.Resp.Start)
-		if resp.Timed && x.Resp.Body != 0 {
-			w.int(semconv.ResponseBody, x.Resp.Body)
-		}
 	default:
 		w.all(b.types[typeRequest])
-		w.int(semconv.RequestBytes, int64(x.Req.Bytes))
-		w.int(semconv.RequestEnd, x.Req.End)
 	}
 	if b.cfg.Payload {
 		w.bytes(semconv.PayloadRequest, x.Req.Payload)
 		w.bytes(semconv.PayloadResponse, x.Resp.Payload)
+	}
+}
+
+// sizes: how much was said, and when.
+func (b *Builder) sizes(x *session.Exchange) {
+	w := &b.w
+	switch {
+	case x.OneWay && x.FromServer:
+		w.int(semconv.ResponseBytes, int64(x.Req.Bytes))
+	case x.Resp.Seen:
+		w.int(semconv.RequestBytes, int64(x.Req.Bytes))
+		w.int(semconv.ResponseBytes, int64(x.Resp.Bytes))
+		w.int(semconv.RequestEnd, x.Req.End)
+		w.int(semconv.ResponseStart, x.Resp.Start)
+		if x.Resp.Msg.Timed && x.Resp.Body != 0 {
+			w.int(semconv.ResponseBody, x.Resp.Body)
+		}
+	default:
+		w.int(semconv.RequestBytes, int64(x.Req.Bytes))
+		w.int(semconv.RequestEnd, x.Req.End)
 	}
 }

@@ -53,8 +53,10 @@ type Builder struct {
 	since  int64
 	groups map[groupKey]ptrace.SpanSlice
 	names  names
-	text   l7.Text
-	w      writer
+	// sayings are what exchanges said that say the same again.
+	sayings sayings
+	text    l7.Text
+	w       writer
 	// What many spans have: hopscope.trace.provisional, hopscope.session.type,
 	// hopscope.response.status.
 	provisional shared

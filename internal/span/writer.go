@@ -24,6 +24,8 @@ type writer struct {
 	// lengths has a bit for each length of a key among kv[:n]: most keys of
 	// messages need not be looked for.
 	lengths uint64
+	// outside: a message has overridden one before own.
+	outside bool
 	// later are attributes that only the API can write.
 	later []l7.Attr
 	bins  []bin
@@ -89,7 +91,7 @@ func (w *writer) begin(m pcommon.Map) {
 	if len(w.kv) < usualSlots {
 		w.kv = make([]keyValue, blockSlots)
 	}
-	w.m, w.n, w.own, w.lengths = m, 0, 0, 0
+	w.m, w.n, w.own, w.lengths, w.outside = m, 0, 0, 0, false
 }
 
 // end gives the span its attributes.
@@ -278,6 +280,7 @@ func (w *writer) over(k string) *keyValue {
 	kv := w.kv[from:w.n]
 	for i := range kv {
 		if kv[i].key == k {
+			w.outside = w.outside || from+i < w.own
 			return &kv[i]
 		}
 	}

@@ -28,7 +28,7 @@ func FuzzAgain(f *testing.F) {
 				m := l7.Message{Text: text}
 				p := Protocol.New(l7.DefaultOptions()).(*parser)
 				n, err := p.Parse(side, l7.Window{B: []byte(s), End: end, Req: &l7.Message{Op: method}}, &m)
-				m.Text, p.opt = nil, nil
+				m.Text, m.Head, p.opt = nil, nil, nil
 				if len(m.Attrs) == 0 {
 					m.Attrs = nil
 				}
