@@ -28,7 +28,7 @@ func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *resul
 	b.profile(x, pl)
 	b.sizes(x)
 	w.own = w.n
-	said := b.sayings.of(x, pl.point)
+	said := b.sayings.of(x, pl.point, o.route)
 	if said != nil && said.kv.kv != nil {
 		w.all(said.kv)
 		w.end()

@@ -18,19 +18,20 @@ type saying struct {
 	req, resp *l7.HeadID
 	protocol  *l7.Protocol
 	point     hop.Point
+	route     string // what became of it
 	kv        shared // nil: they were met once
 }
 
 // of is the place for what x says, empty if it is not remembered; nil if its
 // messages are not known to repeat.
-func (s *sayings) of(x *session.Exchange, p hop.Point) *saying {
+func (s *sayings) of(x *session.Exchange, p hop.Point, route string) *saying {
 	req, resp := x.Req.Msg.Head, x.Resp.Msg.Head
 	if req == nil || resp == nil || x.OneWay || x.Incomplete != session.Complete {
 		return nil
 	}
 	e := &s[(req.N*31+resp.N*7+uint32(p))%uint32(len(s))]
-	if e.req != req || e.resp != resp || e.protocol != x.Protocol || e.point != p {
-		*e = saying{req: req, resp: resp, protocol: x.Protocol, point: p}
+	if e.req != req || e.resp != resp || e.protocol != x.Protocol || e.point != p || e.route != route {
+		*e = saying{req: req, resp: resp, protocol: x.Protocol, point: p, route: route}
 		return nil
 	}
 	return e
