@@ -18,12 +18,28 @@ import (
 type names struct {
 	next       uint32
 	young, old map[string]uint32
+	hosts      map[uint32]string // back again, for telling clock offsets
 }
+
+// maxHosts bounds the hosts whose names are remembered.
+const maxHosts = 4096
 
 // maxNames bounds a generation.
 const maxNames = 1 << 16
 
-func newNames() *names { return &names{young: map[string]uint32{}} }
+func newNames() *names { return &names{young: map[string]uint32{}, hosts: map[uint32]string{}} }
+
+// host is id for a host's name.
+func (n *names) host(s string) uint32 {
+	id := n.id(s)
+	if _, ok := n.hosts[id]; !ok && id != 0 {
+		if len(n.hosts) >= maxHosts {
+			clear(n.hosts)
+		}
+		n.hosts[id] = s
+	}
+	return id
+}
 
 func (n *names) id(s string) uint32 {
 	if s == "" {
@@ -69,7 +85,7 @@ func (n *names) origin(res pcommon.Resource) origin {
 	if host == "" {
 		host = hostID
 	}
-	o := origin{host: n.id(host), service: n.id(service)}
+	o := origin{host: n.host(host), service: n.id(service)}
 	switch {
 	case host != "" && pid != 0:
 		o.process = n.id(host + "\x00" + strconv.FormatInt(pid, 10))

@@ -8,8 +8,32 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/metadata"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/skew"
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/table"
 )
+
+// clock is how far the clock of one host is ahead of another one's.
+type clock struct {
+	from, to string
+	skew.Offset
+}
+
+// maxClocks bounds the pairs of hosts that are told.
+const maxClocks = 1000
+
+// clocks are the offsets known, of hosts whose names are.
+func (p *completion) clocks() []clock {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []clock
+	for _, s := range p.table.Skews() {
+		from, to := p.names.hosts[s.A], p.names.hosts[s.B]
+		if from != "" && to != "" && len(out) < maxClocks {
+			out = append(out, clock{from, to, s.Offset})
+		}
+	}
+	return out
+}
 
 // observe registers what the processor tells of itself.
 func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
@@ -36,7 +60,17 @@ func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
 		defer p.mu.Unlock()
 		return p.table.Stats()
 	}
+	offsets := func(f func(skew.Offset) int64) metric.Float64Callback {
+		return func(_ context.Context, o metric.Float64Observer) error {
+			for _, c := range p.clocks() {
+				o.Observe(float64(f(c.Offset))/1e9, metric.WithAttributes(attribute.String("from", c.from), attribute.String("to", c.to)))
+			}
+			return nil
+		}
+	}
 	return tb, errors.Join(
+		tb.RegisterProcessorTracecompletionClockOffsetCallback(offsets(func(o skew.Offset) int64 { return o.Nanos })),
+		tb.RegisterProcessorTracecompletionClockOffsetErrorCallback(offsets(func(o skew.Offset) int64 { return o.Spread })),
 		tb.RegisterProcessorTracecompletionHeldCallback(plain(func() int64 {
 			p.mu.Lock()
 			defer p.mu.Unlock()

@@ -18,10 +18,14 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/processor/processortest"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/semconv"
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/metadata"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/metadatatest"
 )
 
 // exchange makes the process spans of one exchange between two hosts, as two
@@ -270,5 +274,32 @@ func BenchmarkSpans(b *testing.B) {
 		batches = batches[:len(batches)-1]
 	}
 	b.StopTimer()
+	_ = p.Shutdown(context.Background())
+}
+
+// TestClocks: the clock of a host that is 700 ms ahead is told to be that, by the
+// time of one exchange, and how far off that may be.
+func TestClocks(t *testing.T) {
+	tel := componenttest.NewTelemetry()
+	defer func() { _ = tel.Shutdown(context.Background()) }()
+	set := processortest.NewNopSettings(metadata.Type)
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	p, err := newCompletion(createDefaultConfig().(*Config), set, consumertest.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(context.Background(), componenttest.NewNopHost()); err != nil {
+		t.Fatal(err)
+	}
+	c, s := exchange(7, time.Now())
+	span := s.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+	span.SetStartTimestamp(span.StartTimestamp() + 700e6)
+	span.SetEndTimestamp(span.EndTimestamp() + 700e6)
+	_ = p.ConsumeTraces(context.Background(), c)
+	_ = p.ConsumeTraces(context.Background(), s)
+	pair := metricdata.DataPoint[float64]{Attributes: attribute.NewSet(attribute.String("from", "a"), attribute.String("to", "b")), Value: 0.7}
+	metadatatest.AssertEqualProcessorTracecompletionClockOffset(t, tel, []metricdata.DataPoint[float64]{pair}, metricdatatest.IgnoreTimestamp())
+	pair.Value = 0.02 // the exchange took 100 ms at one end, 60 at the other
+	metadatatest.AssertEqualProcessorTracecompletionClockOffsetError(t, tel, []metricdata.DataPoint[float64]{pair}, metricdatatest.IgnoreTimestamp())
 	_ = p.Shutdown(context.Background())
 }

@@ -202,6 +202,13 @@ func number(name string, else_ int) int {
 	return else_
 }
 
+func needsJaeger(t *testing.T) {
+	t.Helper()
+	if os.Getenv(jaegerEnv) == "" {
+		t.Skipf("%s is not set: make test-e2e builds Jaeger and sets it", jaegerEnv)
+	}
+}
+
 func atOnce() int { return number("HOSTS_AT_ONCE", 16) }
 
 // warmUp sends the first requests, in which programs show what they are. HOSTS_COLD
@@ -216,6 +223,7 @@ func (s *system) warmUp() {
 // TestJaegerHosts: the shop is instrumented; the gateway in front of it sees
 // requests without any id.
 func TestJaegerHosts(t *testing.T) {
+	needsJaeger(t)
 	s := start(t, options{sdk: true, gateways: 1, settle: 2 * time.Second})
 	n := number("HOSTS_REQUESTS", 200)
 	s.warmUp()
@@ -228,9 +236,7 @@ func TestJaegerHosts(t *testing.T) {
 // TestJaegerHeaderFree: nothing is instrumented and no header carries an id. All
 // spans come to one gateway, which joins them.
 func TestJaegerHeaderFree(t *testing.T) {
-	if os.Getenv(jaegerEnv) == "" {
-		t.Skipf("%s is not set: make test-e2e builds Jaeger and sets it (TestHostsRedis shows the same, without Jaeger)", jaegerEnv)
-	}
+	needsJaeger(t)
 	s := start(t, options{gateways: 1, settle: 2 * time.Second})
 	n := number("HOSTS_REQUESTS", 200)
 	s.warmUp()
@@ -238,9 +244,35 @@ func TestJaegerHeaderFree(t *testing.T) {
 	judge(s.traces(), 10000, n, withoutSDK).must(t)
 }
 
-// TestHostsRedis: the same where no collector sees all: agents tell each other
-// trace ids through Redis, and two gateways get what was routed by them. In the
-// middle Redis is killed: spans go on, each with an id of its host's own.
+// TestHostsApp: the shop is instrumented, and no collector sees all: agents tell
+// each other trace ids through Redis, two gateways get what was routed by them.
+// The id that is first known in the shop comes up to the gateway before it, and
+// down to the store.
+func TestHostsApp(t *testing.T) {
+	s := start(t, options{sdk: true, redis: true, gateways: 2, settle: 3 * time.Second})
+	n := number("HOSTS_REQUESTS", 200)
+	s.warmUp()
+	s.ask(10000, n, atOnce())
+	s.logLinks()
+	judge(s.traces(), 10000, n, withSDK).must(t)
+}
+
+// logLinks says what agents put and found.
+func (s *system) logLinks() {
+	time.Sleep(s.o.settle + time.Second)
+	for i := 1; i <= 3; i++ {
+		text := ""
+		for _, what := range []string{"put", "put_error", "get", "hit", "get_late", "chained"} {
+			text += fmt.Sprintf(" %s %.0f", what, s.metric(s.host[i], operations, fmt.Sprintf("result=%q", what)))
+		}
+		s.t.Logf("agent %d:%s", i, text)
+	}
+}
+
+const operations = "otelcol_processor_tracecompletion_link_operations"
+
+// TestHostsRedis: the same with nothing instrumented. In the middle Redis is
+// killed: spans go on, each with an id of its host's own.
 func TestHostsRedis(t *testing.T) {
 	s := start(t, options{redis: true, gateways: 2, settle: 3 * time.Second})
 	n := number("HOSTS_REQUESTS", 200)
@@ -250,7 +282,6 @@ func TestHostsRedis(t *testing.T) {
 	s.links.Kill()
 	s.ask(20000, n, atOnce())
 	time.Sleep(s.o.settle + time.Second)
-	const operations = "otelcol_processor_tracecompletion_link_operations"
 	for i := 1; i <= 3; i++ {
 		late, failed := s.metric(s.host[i], operations, `result="get_late"`), s.metric(s.host[i], operations, `result="put_error"`)
 		t.Logf("agent %d: %.0f look-ups and %.0f entries failed after Redis was killed", i, late, failed)

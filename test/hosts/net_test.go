@@ -133,7 +133,7 @@ func (n *network) agent(t *testing.T, i int, o *options) string {
 	processors, complete := "transform", ""
 	if o.redis {
 		processors = "transform, tracecompletion"
-		complete = fmt.Sprintf("\n  tracecompletion: {settle: %v, links: {store: redis, redis: {endpoints: [%q]}}}", o.settle, hubAt+":6390")
+		complete = fmt.Sprintf("\n  tracecompletion: {settle: %v%s}", o.settle, o.links())
 	}
 	var gateways []string
 	for g := range o.gateways {
@@ -168,6 +168,14 @@ service:
 `, inode(t, n.host[i]), sdkPort, netns, taps, sdkPort, sdkPort, i, complete, strings.Join(gateways, ", "), processors)
 }
 
+// links is the link table of a configuration.
+func (o *options) links() string {
+	if !o.redis {
+		return ""
+	}
+	return fmt.Sprintf(", links: {store: redis, redis: {endpoints: [%q]}}", hubAt+":6390")
+}
+
 // gateway is the configuration of the collector in the hub that joins.
 func (o *options) gateway(g int, jaeger, file string) string {
 	exporters, jaegerExporter := "file", ""
@@ -179,11 +187,11 @@ func (o *options) gateway(g int, jaeger, file string) string {
 receivers:
   otlp: {protocols: {grpc: {endpoint: "%s:%d"}}}
 processors:
-  tracecompletion: {settle: %v}
+  tracecompletion: {settle: %v%s}
 exporters:
   file: {path: %q, flush_interval: 50ms}%s
 service:
   pipelines:
     traces: {receivers: [otlp], processors: [tracecompletion], exporters: [%s]}
-`, hubAt, agentPort+g, o.settle, file, jaegerExporter, exporters)
+`, hubAt, agentPort+g, o.settle, o.links(), file, jaegerExporter, exporters)
 }

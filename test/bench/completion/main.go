@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -102,21 +103,18 @@ func cpu() float64 {
 	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
 }
 
-// resident is how much memory the process has now, in MB.
-func resident() int64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	f := strings.Fields(string(b))
-	if err != nil || len(f) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(f[1], 10, 64)
-	return pages * int64(os.Getpagesize()) >> 20
+// live is the memory that the last collection found in use, in MB: what a
+// process has besides depends on when one looks.
+func live() int64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	return int64(s[0].Value.Uint64() >> 20)
 }
 
 // flow sends spans through for some time, at a rate (0: as many as go).
 func flow(what string, settle, length time.Duration, rate int) (r result, err error) {
 	s := &sink{}
-	next, end, err := open(what, settle, 4<<20, s)
+	next, end, err := open(what, settle, 1<<20, s)
 	if err != nil {
 		return r, err
 	}
@@ -143,7 +141,7 @@ func flow(what string, settle, length time.Duration, rate int) (r result, err er
 			r.Rates[min(4, int(5*since/length))] += n
 		}
 		if fifth := min(4, int(5*time.Since(began)/length)); fifth > at || fifth == 4 && time.Since(began) >= length {
-			r.Memory[at] = resident()
+			r.Memory[at] = live()
 			at = fifth
 		}
 	}

@@ -25,18 +25,20 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                                  metric.Meter
-	mu                                     sync.Mutex
-	registrations                          []metric.Registration
-	ProcessorTracecompletionHeld           metric.Int64ObservableGauge
-	ProcessorTracecompletionKnown          metric.Int64ObservableGauge
-	ProcessorTracecompletionLinkOperations metric.Int64ObservableCounter
-	ProcessorTracecompletionLinks          metric.Int64ObservableCounter
-	ProcessorTracecompletionRefused        metric.Int64ObservableCounter
-	ProcessorTracecompletionSpansDropped   metric.Int64ObservableCounter
-	ProcessorTracecompletionSpansEarly     metric.Int64ObservableCounter
-	ProcessorTracecompletionSpansReceived  metric.Int64ObservableCounter
-	ProcessorTracecompletionSpansSent      metric.Int64ObservableCounter
+	meter                                    metric.Meter
+	mu                                       sync.Mutex
+	registrations                            []metric.Registration
+	ProcessorTracecompletionClockOffset      metric.Float64ObservableGauge
+	ProcessorTracecompletionClockOffsetError metric.Float64ObservableGauge
+	ProcessorTracecompletionHeld             metric.Int64ObservableGauge
+	ProcessorTracecompletionKnown            metric.Int64ObservableGauge
+	ProcessorTracecompletionLinkOperations   metric.Int64ObservableCounter
+	ProcessorTracecompletionLinks            metric.Int64ObservableCounter
+	ProcessorTracecompletionRefused          metric.Int64ObservableCounter
+	ProcessorTracecompletionSpansDropped     metric.Int64ObservableCounter
+	ProcessorTracecompletionSpansEarly       metric.Int64ObservableCounter
+	ProcessorTracecompletionSpansReceived    metric.Int64ObservableCounter
+	ProcessorTracecompletionSpansSent        metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -48,6 +50,36 @@ type telemetryBuilderOptionFunc func(mb *TelemetryBuilder)
 
 func (tbof telemetryBuilderOptionFunc) apply(mb *TelemetryBuilder) {
 	tbof(mb)
+}
+
+// RegisterProcessorTracecompletionClockOffsetCallback sets callback for observable ProcessorTracecompletionClockOffset metric.
+func (builder *TelemetryBuilder) RegisterProcessorTracecompletionClockOffsetCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.ProcessorTracecompletionClockOffset, obs: o})
+		return nil
+	}, builder.ProcessorTracecompletionClockOffset)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProcessorTracecompletionClockOffsetErrorCallback sets callback for observable ProcessorTracecompletionClockOffsetError metric.
+func (builder *TelemetryBuilder) RegisterProcessorTracecompletionClockOffsetErrorCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.ProcessorTracecompletionClockOffsetError, obs: o})
+		return nil
+	}, builder.ProcessorTracecompletionClockOffsetError)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
 }
 
 // RegisterProcessorTracecompletionHeldCallback sets callback for observable ProcessorTracecompletionHeld metric.
@@ -195,6 +227,16 @@ func (oi *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
 	oi.obs.ObserveInt64(oi.inst, value, opts...)
 }
 
+type observerFloat64 struct {
+	embedded.Float64Observer
+	inst metric.Float64Observable
+	obs  metric.Observer
+}
+
+func (oi *observerFloat64) Observe(value float64, opts ...metric.ObserveOption) {
+	oi.obs.ObserveFloat64(oi.inst, value, opts...)
+}
+
 // Shutdown unregister all registered callbacks for async instruments.
 func (builder *TelemetryBuilder) Shutdown() {
 	builder.mu.Lock()
@@ -213,6 +255,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ProcessorTracecompletionClockOffset, err = builder.meter.Float64ObservableGauge(
+		"otelcol_processor_tracecompletion_clock_offset",
+		metric.WithDescription("How far the clock of one host is ahead of another one's, estimated from the exchanges between them. [Alpha]"),
+		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorTracecompletionClockOffsetError, err = builder.meter.Float64ObservableGauge(
+		"otelcol_processor_tracecompletion_clock_offset_error",
+		metric.WithDescription("How far the estimated offset may be off, half of what the quickest exchange spent on the wire. [Alpha]"),
+		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProcessorTracecompletionHeld, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_tracecompletion_held",
 		metric.WithDescription("Spans waiting for the rest of their trace. [Alpha]"),

@@ -168,7 +168,7 @@ func (t *Table) parentOf(n *Node, x *exchange, d *Decision) hop.Key {
 		case x.carried != (pair{}):
 			return t.carriedParent(n, x)
 		}
-		return 0
+		return n.Parent // who completed the trace before may have known one
 	}
 	// The process passed on what it was given: the call hangs on the exchange
 	// that it was given with, not on the app span before that.
@@ -190,7 +190,7 @@ func (t *Table) parentOf(n *Node, x *exchange, d *Decision) hop.Key {
 				return c.Span
 			}
 		}
-		return 0
+		return n.Parent
 	}
 	if x.evidence != NoEvidence {
 		d.Evidence = x.evidence
