@@ -131,24 +131,18 @@ func (b *batch) read(f *flow, c *chunk) {
 	t.add(l, c.b, m)
 	l.next += uint64(len(c.b))
 	if f.guest < 0 && f.looks < maxLooks {
-		b.check(f, c, l)
+		if b.check(f, c, l); f.guest >= 0 {
+			b.before(f, c)
+		}
 	}
-	switch {
-	case f.guest < 0:
+	if f.guest < 0 {
 		// What an end says first may be too short to tell what it is.
 		if first := l.next - uint64(len(l.buf)); first > 0 || len(l.buf) >= detectWindow || f.looks >= maxLooks || absent > 0 {
 			b.p.drop(dropUnknown, uint64(len(l.marks)))
 			t.clear(l)
 		}
-	case b.held[f.guest].l == nil: // put aside, or its new version can't be asked
-		b.p.drop(dropAside, 1)
-		t.clear(l)
-		b.doubt(f)
-	case b.held[f.guest].l.plugin.Hooks.Check:
-		b.parts(f, c, l)
-	default:
-		b.infos(f, c, l)
-		t.clear(l)
+	} else {
+		b.parse(f, c, l)
 	}
 	if c.whole {
 		t.clear(l)
@@ -161,6 +155,33 @@ func (b *batch) read(f *flow, c *chunk) {
 		b.p.drop(dropTooLong, 1)
 		t.clear(l)
 		b.doubt(f)
+	}
+}
+
+// before reads what the other end has said while nobody knew what it was.
+func (b *batch) before(f *flow, c *chunk) {
+	l := &f.lanes[c.dir^1]
+	if len(l.marks) == 0 {
+		return
+	}
+	first, _ := chunkOf(l.marks[len(l.marks)-1].span, b.host)
+	first.pos = l.next - uint64(len(l.buf))
+	b.parse(f, &first, l)
+}
+
+// parse shows what the lane has to the plugin that knows the flow.
+func (b *batch) parse(f *flow, c *chunk, l *lane) {
+	t := b.p.flows
+	switch {
+	case b.held[f.guest].l == nil: // put aside, or its new version can't be asked
+		b.p.drop(dropAside, 1)
+		t.clear(l)
+		b.doubt(f)
+	case b.held[f.guest].l.plugin.Hooks.Check:
+		b.parts(f, c, l)
+	default:
+		b.infos(f, c, l)
+		t.clear(l)
 	}
 }
 

@@ -191,3 +191,50 @@ func TestLimits(t *testing.T) {
 	}
 	same(t, "exchanges", sessions(t, sink.AllTraces()), []string{"get k  Unset req 0+13 resp + truncated", "get k  Unset req 0+13 resp + truncated"})
 }
+
+// FuzzUnparsed: whatever the ends say, lose and repeat, nothing breaks, nothing is
+// kept that is not accounted for, and every exchange comes out once.
+func FuzzUnparsed(f *testing.F) {
+	say := func(dir, lose byte, b string) string { return string([]byte{dir, lose, byte(len(b))}) + b }
+	f.Add([]byte(say(0, 0, kv(1, 1, 1, "a")+kv(1, 2, 2, "b")) + say(1, 0, kv(2, 0, 2, "")+kv(2, 0, 1, ""))))
+	f.Add([]byte(say(0, 0, kv(1, 1, 1, "a")[:5]) + say(0, 9, kv(1, 1, 1, "a")[5:]) + say(1, 200, kv(2, 0, 1, ""))))
+	f.Add([]byte(say(1, 0, kv(2, 0, 1, "x")) + say(0, 0, kv(3, 4, 0, "event")) + say(0, 3, "junk")))
+	f.Add([]byte(say(0, 0, kv(1, 1, 1, strings.Repeat("x", 100))[:40]) + say(0, 0, strings.Repeat("x", 100))))
+	p, sink := started(f, PluginConfig{Path: private, Limits: LimitsConfig{CallTimeout: 5 * time.Second}})
+	p.flows.cfg.MaxMessage = 200
+	f.Fuzz(func(t *testing.T, b []byte) {
+		sink.Reset()
+		before := uint64(0)
+		for i := range p.sessions {
+			before += p.sessions[i].Load()
+		}
+		k := &talk{}
+		for len(b) >= 3 {
+			dir, lose, n := wasmhost.Direction(b[0]&1), uint64(b[1]), min(int(b[2]), len(b)-3)
+			if n > 0 {
+				if k.at[dir] += lose; b[0]&2 != 0 {
+					k.at[dir] -= min(k.at[dir], 2*lose) // said again
+				}
+				k.cut = int(b[0] >> 2) // 0: all of it was captured
+				give(t, p, k.say(dir, string(b[3:3+n])))
+			}
+			b = b[3+n:]
+			bytes, open := 0, 0
+			for _, f := range p.flows.byKey {
+				bytes += len(f.lanes[0].buf) + len(f.lanes[1].buf)
+				open += len(f.fifo) + len(f.byID)
+			}
+			if bytes != p.flows.bytes || open != p.flows.open {
+				t.Fatalf("%d bytes and %d exchanges are kept, %d and %d accounted for", bytes, open, p.flows.bytes, p.flows.open)
+			}
+		}
+		p.send(p.end())
+		after := uint64(0)
+		for i := range p.sessions {
+			after += p.sessions[i].Load()
+		}
+		if n := uint64(sink.SpanCount()); n != after-before || p.flows.bytes != 0 || p.flows.open != 0 {
+			t.Fatalf("%d spans of %d exchanges; %d bytes, %d open at the end", n, after-before, p.flows.bytes, p.flows.open)
+		}
+	})
+}

@@ -17,9 +17,26 @@ func FuzzInject(f *testing.F) {
 	}
 	f.Add(wasm)
 	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
+	f.Add(loops())
+	ctx := context.Background()
+	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if out, err := Inject(b); err == nil && len(out) < 8 {
-			t.Fatal("nothing came of it")
+		out, err := Inject(b)
+		if err != nil {
+			return
+		}
+		was, err := rt.CompileModule(ctx, b)
+		if err != nil {
+			return // it was none before
+		}
+		defer was.Close(ctx)
+		is, err := rt.CompileModule(ctx, out)
+		if err != nil {
+			t.Fatalf("was a module: %v", err)
+		}
+		defer is.Close(ctx)
+		if len(is.ExportedFunctions()) != len(was.ExportedFunctions()) || len(is.ImportedFunctions()) != len(was.ImportedFunctions())+1 {
+			t.Fatal("it exports or imports something else")
 		}
 	})
 }
