@@ -175,7 +175,7 @@ func answer(b []byte) l7.Verdict {
 		if n < 7 || n > 4096 {
 			return l7.No
 		}
-		if len(body) < 7 {
+		if len(body) < min(n, 10) {
 			return l7.More
 		}
 		_, status := okPacket(body)
