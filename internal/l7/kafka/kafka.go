@@ -108,7 +108,7 @@ func readHead(b []byte) (h head, ok bool) {
 		h.short = true
 		return h, true
 	}
-	if n < -1 || n > maxClientID || int32(n)+10 > h.size {
+	if n < -1 || n > maxClientID || max(int32(n), 0)+10 > h.size {
 		return h, false
 	}
 	if n > 0 {
