@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -224,5 +225,55 @@ func TestTableAway(t *testing.T) {
 			}
 		}
 		_ = p.Shutdown(context.Background())
+	})
+}
+
+// TestGatewayCompletes: a host that got no answer in time sends its part on with
+// an id of its own; a gateway that looks into the same table gives it the trace
+// that it is part of.
+func TestGatewayCompletes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := &shared{m: map[links.Key]links.Trace{}}
+		open := func(next consumer.Traces) *completion {
+			p, err := newCompletion(createDefaultConfig().(*Config), processortest.NewNopSettings(metadata.Type), next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.links = table
+			if err := p.Start(context.Background(), componenttest.NewNopHost()); err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		sink := new(consumertest.TracesSink)
+		gateway := open(sink)
+		a, b := open(consumertest.NewNop()), open(gateway)
+		for _, h := range []side{{host: "a", point: hop.ServerProcess, lid: 1, root: 1}, {host: "a", point: hop.ClientProcess, lid: 2, root: 1, parent: 1}} {
+			_ = a.ConsumeTraces(context.Background(), h.span(time.Now()))
+		}
+		away := func(is bool) {
+			table.mu.Lock()
+			table.away = is
+			table.mu.Unlock()
+		}
+		away(true)
+		for _, h := range []side{{host: "b", point: hop.ServerProcess, lid: 2, root: 2}, {host: "b", point: hop.ClientProcess, lid: 3, root: 2, parent: 2}} {
+			_ = b.ConsumeTraces(context.Background(), h.span(time.Now()))
+		}
+		time.Sleep(6 * time.Second)
+		away(false)
+		time.Sleep(6 * time.Second)
+		got := spans(sink)
+		for _, s := range got {
+			if s.TraceID() != pcommon.TraceID(hop.TraceID(1)) {
+				t.Errorf("trace %s, want that of the first host", s.TraceID())
+			}
+		}
+		if len(got) != 2 || got[0].ParentSpanID() != pcommon.SpanID(hop.Wire(2).Bytes()) || got[1].ParentSpanID() != got[0].SpanID() {
+			t.Errorf("%d spans, parents %s and %s", len(got), got[0].ParentSpanID(), got[1].ParentSpanID())
+		}
+		for _, p := range []*completion{a, b, gateway} {
+			_ = p.Shutdown(context.Background())
+		}
 	})
 }

@@ -126,6 +126,8 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 			n.Point, _ = hop.Parse(v.Str())
 		case semconv.ExchangeXID:
 			n.XID = key(v.Str())
+		case semconv.NetworkTransport:
+			n.UDP = v.Str() == "udp"
 		case semconv.ExchangeLID:
 			n.LID = key(v.Str())
 		case semconv.PropagationTraceID:

@@ -24,13 +24,24 @@ type exchange struct {
 }
 
 // sameWithin is how far apart two hops of one exchange may start: xid is made
-// of 64 bits that come again, and clocks of hosts differ.
-const sameWithin = int64(120e9)
+// of 64 bits that come again, and clocks of hosts differ. Over UDP it is made of
+// the 16 bits of a DNS id, the question and a port.
+const (
+	sameWithin    = int64(120e9)
+	sameWithinUDP = int64(10e9)
+)
 
 // exchange finds the exchange that n is a hop of, or makes one. If n's two keys
 // name two, they are one.
 func (t *Table) exchange(n *Node) *exchange {
-	near := func(x *exchange) bool { return x != nil && abs(x.start-n.Start) < sameWithin }
+	within := sameWithin
+	if n.UDP {
+		within = sameWithinUDP
+	}
+	// A hop that is there already comes again: so did the key.
+	near := func(x *exchange) bool {
+		return x != nil && abs(x.start-n.Start) < within && !slices.ContainsFunc(x.hops, func(o *Node) bool { return o.Span == n.Span })
+	}
 	var a, b *exchange
 	if n.LID != 0 {
 		if a = t.byLID[n.LID]; !near(a) {

@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "write what was found into the goldens")
 //	trace and its spans as a tree
 //
 // Keys: host proc service trace parent xid lid carried=TRACE/SPAN own caller as rid (both
-// messages) ridresp sys sysresp linked judged provisional system port remote.
+// messages) ridresp sys sysresp linked judged udp provisional system port remote.
 type golden struct {
 	nodes []*Node
 	names map[hop.Key]string
@@ -149,6 +149,8 @@ func parseGolden(t *testing.T, head string) *golden {
 				n.System = num(v)
 			case "judged":
 				n.Judged = true
+			case "udp":
+				n.UDP = true
 			case "remote":
 				n.Remote = num(v)
 			case "port":

@@ -37,8 +37,9 @@ type Node struct {
 	Original hop.Key
 	Rooted   bool
 
-	// XID and LID are the exchange keys of a hop.
+	// XID and LID are the exchange keys of a hop. UDP: they come again soon.
 	XID, LID hop.Key
+	UDP      bool
 
 	// Carried are the ids that a hop's request carried, 0 if none. OwnID: the
 	// span id is the callee's own (Pinpoint), not its parent's.
