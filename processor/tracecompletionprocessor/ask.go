@@ -49,6 +49,7 @@ func (p *completion) askAbout(ctx context.Context, t int64, round int) {
 		}
 	}
 	p.mu.Lock()
+	var turn []*batch
 	for _, b := range p.waiting {
 		if b.came > t {
 			break
@@ -60,6 +61,10 @@ func (p *completion) askAbout(ctx context.Context, t int64, round int) {
 		if round > 0 {
 			p.settle(b)
 		}
+		turn = append(turn, b)
+	}
+	owns := p.table.Owns()
+	for _, b := range turn {
 		for i := range b.nodes {
 			n := &b.nodes[i]
 			if n.Index < 0 || n.App() {
@@ -68,7 +73,7 @@ func (p *completion) askAbout(ctx context.Context, t int64, round int) {
 			if p.table.Ask(n) {
 				add(links.Exchange(n.LID), question{n, n.LID})
 			}
-			own, provisional := p.table.Own(n)
+			own, provisional := owns.Of(n)
 			if round == 0 && p.table.Tell(n, true) {
 				tell[links.Exchange(n.LID)] = links.Trace{ID: own, Provisional: provisional}
 			}

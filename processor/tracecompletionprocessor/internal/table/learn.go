@@ -20,13 +20,35 @@ func (t *Table) Ask(n *Node) bool {
 	return n.LID != 0 && x != nil && x.hops[0] == n && !x.owned() && !x.resolved && x.carried == (pair{})
 }
 
-// Own is the trace id that n's trace has now. If provisional, others may know it
+// Owns is the trace ids that the traces of some nodes have at one moment: it
+// looks for the root of each trace once, however many of its nodes are asked
+// about. It holds while nothing is added or learned.
+type Owns struct {
+	t    *Table
+	seen map[*group]own
+}
+
+type own struct {
+	id          TraceID
+	provisional bool
+}
+
+// Owns begins to look.
+func (t *Table) Owns() Owns { return Owns{t, map[*group]own{}} }
+
+// Of is the trace id that n's trace has now. If provisional, others may know it
 // as part of another one.
-func (t *Table) Own(n *Node) (id TraceID, provisional bool) {
+func (o Owns) Of(n *Node) (id TraceID, provisional bool) {
 	if n.ex == nil {
 		return n.Trace, false
 	}
-	return t.groupTrace(n.group.find(), n.ex)
+	g := n.group.find()
+	w, ok := o.seen[g]
+	if !ok {
+		w.id, w.provisional = o.t.groupTrace(g, n.ex)
+		o.seen[g] = w
+	}
+	return w.id, w.provisional
 }
 
 // Learned is what came of an answer: the trace Was turned out to be part of Is.
