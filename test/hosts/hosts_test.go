@@ -1,6 +1,10 @@
 // Package hosts runs four services on three hosts, which are network
 // namespaces, each with the distribution as its agent, and wants every request
 // to be one trace: in order of the path, with nothing of another request.
+//
+// HOSTS_REQUESTS and HOSTS_AT_ONCE make runs longer (200 requests, 16 at once),
+// HOSTS_COLD leaves the connections between services to be opened by the
+// requests that are judged.
 package hosts
 
 import (
