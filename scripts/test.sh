@@ -17,6 +17,7 @@ fi
 
 echo "== go vet"
 go vet ./...
+go -C test/bench/completion vet . # a module of its own: nobody else compiles it
 
 # Parsers are plain functions that one goroutine owns, and their examination plays
 # each case some thousand times: the race detector would make minutes of it and
