@@ -36,6 +36,10 @@ test-e2e: build ## spans through a real Jaeger and back (builds Jaeger once: 5 m
 fuzz: ## every fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
+.PHONY: soak
+soak: ## ten minutes of packets of connections that come and go: memory stays (root)
+	@HOPSCOPE_SOAK=10m go test ./test/soak -count=1 -v -timeout 20m
+
 .PHONY: bench
 bench: build ## cost per stage, and as root: what tracing costs nginx and Redis
 	@scripts/bench.sh $(BENCH)

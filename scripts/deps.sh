@@ -40,6 +40,9 @@ table() {
 		tcpdump|tcpdump|the rows of captures
 		tshark|tshark|the comparison with tshark
 		mysqlslap|mariadb-client|the MySQL capture
+		ethtool|ethtool|captures without offloads
+		h2load|nghttp2-client|the HTTP/2 and TLS captures
+		pgbench|postgresql postgresql-client|the PostgreSQL captures
 		T
 		;;
 	ci) cat <<-'T'

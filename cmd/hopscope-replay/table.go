@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/hopscope/hopscope/internal/session"
@@ -135,5 +136,8 @@ func (p *player) printStats(w io.Writer) {
 		line(s.Name+" unanswered", s.Unanswered.Load())
 	}
 	line("exchanges", p.exchanges)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	line("allocations", m.Mallocs)
 	line("spans", p.spans)
 }
