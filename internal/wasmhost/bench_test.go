@@ -38,10 +38,13 @@ func cpu() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// headPlugin is the plugin that is measured, in C or Go.
+// headPlugin is the plugin that is measured, in C, Rust or Go.
 func headPlugin(t testing.TB, lang string) []byte {
 	path := "testdata/head.wasm"
-	if lang == "go" {
+	switch lang {
+	case "rust":
+		path = "testdata/head_rust.wasm"
+	case "go":
 		path = filepath.Join(t.TempDir(), "head.wasm")
 		cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", path, "./testdata/headgo")
 		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
@@ -58,7 +61,7 @@ func headPlugin(t testing.TB, lang string) []byte {
 
 // TestHeads: what is measured does what it says.
 func TestHeads(t *testing.T) {
-	for _, lang := range []string{"c", "go"} {
+	for _, lang := range []string{"c", "rust", "go"} {
 		if lang == "go" && testing.Short() {
 			continue
 		}

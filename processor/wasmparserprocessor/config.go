@@ -92,7 +92,7 @@ const (
 
 func createDefaultConfig() component.Config {
 	return &Config{Reload: defaultReload, Unparsed: UnparsedConfig{
-		MaxFlows: 10_000, MaxMessage: 64 << 10, MaxBytes: 64 << 20, MaxOpen: 100_000, Timeout: time.Minute}}
+		MaxFlows: 10_000, MaxMessage: 64 << 10, MaxBytes: 64 << 20, MaxOpen: 20_000, Timeout: time.Minute}}
 }
 
 // filled is l with the defaults for what is not said.

@@ -70,7 +70,7 @@ type flows struct {
 	mu    sync.Mutex
 	byKey map[flowKey]*flow
 	order *list.List
-	bytes int // of all buf
+	bytes int // of all lanes
 	open  int // exchanges of all flows
 }
 
@@ -123,15 +123,29 @@ func (f *flow) drain(t *flows) (open []*exchange) {
 
 // clear forgets what the lane has kept.
 func (t *flows) clear(l *lane) {
-	t.bytes -= len(l.buf)
+	t.bytes -= l.size()
 	l.buf, l.marks = nil, nil
 }
 
+// size is what the lane is accounted for.
+func (l *lane) size() int { return len(l.buf) + markBytes*len(l.marks) }
+
+const (
+	// maxMarks bounds the chunks that a lane remembers: a message that begins
+	// behind them is said to have come with the last one.
+	maxMarks = 64
+	// markBytes is about what a span takes without its payload.
+	markBytes = 2 << 10
+)
+
 // add appends a chunk's bytes.
 func (t *flows) add(l *lane, b []byte, m mark) {
+	t.bytes -= l.size()
 	l.buf = append(l.buf, b...)
-	l.marks = append(l.marks, m)
-	t.bytes += len(b)
+	if len(l.marks) < maxMarks {
+		l.marks = append(l.marks, m)
+	}
+	t.bytes += l.size()
 }
 
 // took drops n bytes from the front of what the lane has; what is not there yet
@@ -143,13 +157,14 @@ func (t *flows) took(l *lane, n uint64) {
 		return
 	}
 	first := l.next - uint64(len(l.buf)) + n
-	t.bytes -= int(n)
+	t.bytes -= l.size()
 	l.buf = append(l.buf[:0], l.buf[n:]...)
 	k := 0
 	for k+1 < len(l.marks) && l.marks[k+1].pos <= first {
 		k++
 	}
 	l.marks = append(l.marks[:0], l.marks[k:]...)
+	t.bytes += l.size()
 }
 
 // at is the chunk that the byte at pos came with.

@@ -17,6 +17,10 @@ const unparsed = "unparsed"
 // given up.
 const maxLooks = 8
 
+// minLook is how much an end has to have said for a look to count: heads of binary
+// protocols are no longer.
+const minLook = 16
+
 // detectWindow bounds what is kept of a connection while no plugin knows it.
 const detectWindow = 2 << 10
 
@@ -128,6 +132,7 @@ func (b *batch) read(f *flow, c *chunk) {
 	absent := c.wire - uint64(len(c.b))
 	m := mark{pos: c.pos, span: ptrace.NewSpan()}
 	c.span.CopyTo(m.span)
+	m.span.Attributes().Remove(semconv.PayloadRequest) // the lane has it
 	t.add(l, c.b, m)
 	l.next += uint64(len(c.b))
 	if f.guest < 0 && f.looks < maxLooks {
@@ -187,8 +192,17 @@ func (b *batch) parse(f *flow, c *chunk, l *lane) {
 
 // check asks the plugins whether they know what the flow says.
 func (b *batch) check(f *flow, c *chunk, l *lane) {
+	look := 1
+	if l.next < minLook { // so few bytes of a connection tell nothing, however they come
+		look = 0
+	}
 	for i, g := range b.p.guests {
-		if h := b.held[i].l; h == nil || !h.plugin.Hooks.Payload || !g.cfg.Match.fits(c.span, b.exec) {
+		h := b.held[i].l
+		if h == nil {
+			look = 0 // put aside: it may know this when it is back
+			continue
+		}
+		if !h.plugin.Hooks.Payload || !g.cfg.Match.fits(c.span, b.exec) {
 			continue
 		}
 		v := &partView{view: view{s: c.span}, payload: l.buf, dir: c.dir}
@@ -205,7 +219,7 @@ func (b *batch) check(f *flow, c *chunk, l *lane) {
 		f.flip = m.DirSaid && m.Dir != c.dir
 		return
 	}
-	f.looks++
+	f.looks += look
 }
 
 // sent is who sent c, as the plugin sees it.

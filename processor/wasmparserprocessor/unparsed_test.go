@@ -110,7 +110,7 @@ func TestPipelined(t *testing.T) {
 		"put user/8 server_error Error req 18+23 resp 427+12",
 	}
 	for cut := range len(ask) {
-		p, sink := started(t, PluginConfig{Path: private})
+		p, sink := started(t, PluginConfig{Path: private, Limits: LimitsConfig{CallTimeout: 5 * time.Second}})
 		k := &talk{}
 		for _, part := range []string{ask[:cut], ask[cut:]} {
 			if part != "" {
@@ -144,7 +144,7 @@ func give(t *testing.T, p *parser, td ptrace.Traces) {
 // TestHoles: what is lost, cut off, late, nobody's or one way is told apart; ids
 // pair across a hole.
 func TestHoles(t *testing.T) {
-	p, sink := started(t, PluginConfig{Path: private})
+	p, sink := started(t, PluginConfig{Path: private, Limits: LimitsConfig{CallTimeout: 5 * time.Second}})
 	k := &talk{}
 	give(t, p, k.say(wasmhost.ToServer, kv(1, 1, 1, "a")))
 	k.say(wasmhost.ToServer, kv(1, 1, 2, "lost"))
@@ -174,7 +174,7 @@ func TestHoles(t *testing.T) {
 // TestLimits: a long message is not put together beyond the limit, and the oldest
 // connection goes where there are too many.
 func TestLimits(t *testing.T) {
-	p, sink := started(t, PluginConfig{Path: private})
+	p, sink := started(t, PluginConfig{Path: private, Limits: LimitsConfig{CallTimeout: 5 * time.Second}})
 	p.flows.cfg.MaxMessage, p.flows.cfg.MaxFlows = 1000, 2
 	k := &talk{}
 	give(t, p, k.say(wasmhost.ToServer, kv(1, 2, 1, strings.Repeat("x", 5000))[:3000]))
@@ -190,6 +190,27 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%d flows, %d open", n, p.flows.open)
 	}
 	same(t, "exchanges", sessions(t, sink.AllTraces()), []string{"get k  Unset req 0+13 resp + truncated", "get k  Unset req 0+13 resp + truncated"})
+}
+
+// TestManyParts: a message that comes byte by byte is one, and of its chunks only
+// some are remembered.
+func TestManyParts(t *testing.T) {
+	p, sink := started(t, PluginConfig{Path: private, Limits: LimitsConfig{CallTimeout: 5 * time.Second}})
+	k := &talk{}
+	all := kv(1, 2, 1, "long\x00"+strings.Repeat("x", 300)) + kv(1, 1, 2, "next")
+	for i := range len(all) {
+		give(t, p, k.say(wasmhost.ToServer, all[i:i+1]))
+		for _, f := range p.flows.byKey {
+			if n := len(f.lanes[0].marks); n > maxMarks || p.flows.bytes > 1000+maxMarks*markBytes {
+				t.Fatalf("%d chunks are remembered, %d bytes", n, p.flows.bytes)
+			}
+		}
+	}
+	give(t, p, k.say(wasmhost.ToClient, kv(2, 0, 1, "")+kv(2, 0, 2, "")))
+	same(t, "exchanges", sessions(t, sink.AllTraces()), []string{
+		"put long ok Unset req 0+317 resp 400+12",
+		"get next ok Unset req 317+16 resp 412+12",
+	})
 }
 
 // FuzzUnparsed: whatever the ends say, lose and repeat, nothing breaks, nothing is
@@ -221,7 +242,7 @@ func FuzzUnparsed(f *testing.F) {
 			b = b[3+n:]
 			bytes, open := 0, 0
 			for _, f := range p.flows.byKey {
-				bytes += len(f.lanes[0].buf) + len(f.lanes[1].buf)
+				bytes += f.lanes[0].size() + f.lanes[1].size()
 				open += len(f.fifo) + len(f.byID)
 			}
 			if bytes != p.flows.bytes || open != p.flows.open {
