@@ -2,7 +2,9 @@ package protocols
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
@@ -74,5 +76,28 @@ func TestMemcached(t *testing.T) {
 		"memcached gets END ok":                    said["get miss"],
 		"memcached incr CLIENT_ERROR client_error": said["incr failed"],
 		"": said["set"] + said["get"] + said["get miss"] + said["incr failed"],
+	}.check(t, c)
+}
+
+// TestMongoDB: as many commands as the driver had answers to, the failed among
+// them.
+func TestMongoDB(t *testing.T) {
+	needs(t)
+	if os.Getenv("TEST_MONGODB") == "" {
+		t.Skip("Debian has no MongoDB server; TEST_MONGODB=1 compiles FerretDB, which takes a minute or more")
+	}
+	server := filepath.Join(t.TempDir(), "ferretdb")
+	if out, err := exec.Command("go", "build", "-C", "ferretdb", "-o", server, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build FerretDB: %v\n%s", err, out)
+	}
+	p := port(t, server)
+	c := watch(t, p)
+	said := client(t, "mongodb", fmt.Sprintf("127.0.0.1:%d", p), 100)
+	count{
+		"mongodb insert orders ok":    said["insert"] - said["duplicate"],
+		"mongodb insert orders 11000": said["duplicate"],
+		"mongodb find orders ok":      said["find"],
+		"mongodb update orders ok":    said["update"],
+		"mongodb gopher":              said["gopher failed"],
 	}.check(t, c)
 }

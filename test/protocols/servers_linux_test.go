@@ -54,7 +54,14 @@ func file(t *testing.T, dir, name, text string) string {
 // peerServer starts one of the servers in peers, and gives its port.
 func peerServer(t *testing.T, name string) int {
 	t.Helper()
-	cmd := exec.Command(program(t), name)
+	return port(t, program(t), name)
+}
+
+// port starts a program that prints its address and ends when its input does, and
+// gives its port.
+func port(t *testing.T, name string, args ...string) int {
+	t.Helper()
+	cmd := exec.Command(name, args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
