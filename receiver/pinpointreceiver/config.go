@@ -20,6 +20,9 @@ type Config struct {
 	GRPC  GRPCConfig  `mapstructure:"grpc"`
 	// Forward is a real collector of Pinpoint that gets what is sent to us, too.
 	Forward ForwardConfig `mapstructure:"forward"`
+	// KeepLiterals leaves values in SQL statements, and tells bind values. They
+	// are where personal data lives.
+	KeepLiterals bool `mapstructure:"keep_literals"`
 	// Storage is the extension that keeps what agents say once in their life;
 	// none: it is lost with us.
 	Storage *component.ID `mapstructure:"storage"`

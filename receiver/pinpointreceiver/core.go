@@ -58,7 +58,7 @@ func newCore(cfg *Config, version string) *core {
 	for i := range c.received {
 		c.received[i] = map[string]uint64{}
 	}
-	c.conv = convert.New(convert.Config{Version: version, MaxSpans: cfg.MaxSpans, MaxEvents: cfg.MaxEvents, MaxBytes: cfg.MaxBytes}, c.store, func(td ptrace.Traces, n int) {
+	c.conv = convert.New(convert.Config{Version: version, KeepLiterals: cfg.KeepLiterals, MaxSpans: cfg.MaxSpans, MaxEvents: cfg.MaxEvents, MaxBytes: cfg.MaxBytes}, c.store, func(td ptrace.Traces, n int) {
 		c.out <- batch{td: td, spans: n}
 	})
 	return c

@@ -253,7 +253,14 @@ func (w *spanWriter) sql(m pcommon.Map, a *wire.Annotation, f *facts) {
 	}
 	st := w.c.statement(src)
 	f.sql = st
-	put(m, "db.query.text", st.text)
+	text := st.text
+	if w.c.cfg.KeepLiterals && (a.Kind == wire.IntStringString || a.Kind == wire.BytesStrStr) {
+		text = literals(src, a.S[0])
+		for i, v := range binds(a.S[1]) {
+			m.PutStr("db.query.parameter."+strconv.Itoa(i), v)
+		}
+	}
+	put(m, "db.query.text", text)
 	put(m, "db.operation.name", st.op)
 	put(m, "db.collection.name", st.table)
 	put(m, "db.query.summary", st.summary)
@@ -281,24 +288,75 @@ func (c *Converter) statement(src string) *statement {
 	return st
 }
 
+// literals puts values back in the place of the marks that agents left: they are
+// joined by commas, of which one that belongs to a value is doubled.
+func literals(sql, values string) string {
+	var list []string
+	var b strings.Builder
+	for i := 0; i < len(values); i++ {
+		switch {
+		case values[i] != ',':
+			b.WriteByte(values[i])
+		case i+1 < len(values) && values[i+1] == ',':
+			b.WriteByte(',')
+			i++
+		default:
+			list = append(list, b.String())
+			b.Reset()
+			if i+1 < len(values) && values[i+1] == ' ' {
+				i++
+			}
+		}
+	}
+	list = append(list, b.String())
+	return marks(sql, func(n int, text bool) string {
+		switch {
+		case n >= len(list):
+			return "?"
+		case text:
+			return "'" + list[n] + "'"
+		}
+		return list[n]
+	})
+}
+
+// maxBinds bounds the bind values of a statement: agents cut them at 1024 bytes
+// in all.
+const maxBinds = 256
+
+// binds are the bind values of a statement: joined by ", " and not told apart
+// from what is in them.
+func binds(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.SplitN(s, ", ", maxBinds)
+}
+
 // placeholders turns the marks that agents put in the place of literals into
 // question marks: 0# for a number, '1$' for a string.
 func placeholders(s string) string {
+	return marks(s, func(int, bool) string { return "?" })
+}
+
+// marks replaces the marks in s: by gives what stands for the nth literal, which
+// is a text or a number.
+func marks(s string, by func(n int, text bool) string) string {
 	var b strings.Builder
 	b.Grow(len(s))
+	digits := func(from int) int {
+		j := from
+		for j < len(s) && s[j] >= '0' && s[j] <= '9' {
+			j++
+		}
+		return j
+	}
 	for i := 0; i < len(s); {
 		c := s[i]
-		digits := func(from int) int {
-			j := from
-			for j < len(s) && s[j] >= '0' && s[j] <= '9' {
-				j++
-			}
-			return j
-		}
 		if c >= '0' && c <= '9' && (i == 0 || !wordByte(s[i-1])) {
 			j := digits(i)
-			if j < len(s) && s[j] == '#' {
-				b.WriteByte('?')
+			if n, err := strconv.Atoi(s[i:j]); err == nil && j < len(s) && s[j] == '#' {
+				b.WriteString(by(n, false))
 				i = j + 1
 				continue
 			}
@@ -308,9 +366,11 @@ func placeholders(s string) string {
 		}
 		if c == '\'' {
 			if j := digits(i + 1); j > i+1 && strings.HasPrefix(s[j:], "$'") {
-				b.WriteByte('?')
-				i = j + 2
-				continue
+				if n, err := strconv.Atoi(s[i+1 : j]); err == nil {
+					b.WriteString(by(n, true))
+					i = j + 2
+					continue
+				}
 			}
 		}
 		b.WriteByte(c)

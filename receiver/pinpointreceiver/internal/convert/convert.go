@@ -21,6 +21,8 @@ import (
 type Config struct {
 	// Version is the build, the version of the scope.
 	Version string
+	// KeepLiterals: values are put back into statements.
+	KeepLiterals bool
 	// MaxBatch is how many spans are handed on at once. Zero: 4096.
 	MaxBatch int
 	// MaxSpans, MaxEvents and MaxBytes (of messages) bound what waits to be put

@@ -287,3 +287,54 @@ func benchMessage() []byte {
 	}
 	return []byte("\x0a" + string([]byte{byte(len(span)&0x7f | 0x80), byte(len(span) >> 7)}) + span)
 }
+
+// TestLiterals: values as agents took them out.
+func TestLiterals(t *testing.T) {
+	for _, c := range []struct{ sql, values, want string }{
+		{"SELECT name /* by id */ FROM users WHERE id = ? AND age > 0# AND name <> '1$'", "18,O''Hara", "SELECT name /* by id */ FROM users WHERE id = ? AND age > 18 AND name <> 'O''Hara'"},
+		{"SELECT 0#", "1", "SELECT 1"},
+		{"IN ('0$', '1$')", "a,,b, c", "IN ('a,b', 'c')"},
+		{"LIMIT 0#, 1#", "7", "LIMIT 7, ?"},
+		{"t1 = 0# AND a1# = 'x$'", "5", "t1 = 5 AND a1# = 'x$'"},
+	} {
+		if got := literals(c.sql, c.values); got != c.want {
+			t.Errorf("%s: %s, want %s", c.sql, got, c.want)
+		}
+	}
+	if got := placeholders("a = 0# AND b = '1$' AND c12# = 'x'"); got != "a = ? AND b = ? AND c12# = 'x'" {
+		t.Error(got)
+	}
+	if got := binds("2, x"); len(got) != 2 || got[1] != "x" || binds("") != nil {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestKeepLiterals: values are told if they are asked for, and not else.
+func TestKeepLiterals(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		store := NewStore(0, 0)
+		var got map[string]any
+		c := New(Config{KeepLiterals: keep}, store, func(td ptrace.Traces, _ int) {
+			for _, s := range td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
+				if _, ok := s.Attributes().Get("db.query.text"); ok {
+					got = s.Attributes().AsRaw()
+				}
+			}
+		})
+		a := store.Agent(&Identity{AgentID: "a", Start: 1, Protocol: "100"})
+		store.AddSQL(a, wire.Meta{ID: 1, Text: "SELECT name FROM users WHERE id = ? AND age > 0#"})
+		var w spanWriter
+		w.c, w.a, w.out = c, a, c.scope(a)
+		e := wire.Event{ServiceType: 2101, Annotations: []wire.Annotation{{Key: keySQLID, Kind: wire.IntStringString, N: [5]int64{1}, S: [2]string{"18", "4711"}}}}
+		w.event(&group{}, &node{e: &e, depth: 1})
+		c.spans = 1
+		c.hand()
+		want, bind := "SELECT name FROM users WHERE id = ? AND age > ?", any(nil)
+		if keep {
+			want, bind = "SELECT name FROM users WHERE id = ? AND age > 18", any("4711")
+		}
+		if got["db.query.text"] != want || got["db.query.parameter.0"] != bind {
+			t.Errorf("%t: %v", keep, got)
+		}
+	}
+}
