@@ -41,6 +41,9 @@ type Reader struct {
 
 	// LostBytes counts what was passed over while looking for a frame.
 	LostBytes uint64
+	// Refused counts header blocks that were too long, had too many fields, or
+	// could not be decoded.
+	Refused uint64
 }
 
 // NewReader reads what the client sends, or the server. whole: from the first
@@ -84,7 +87,7 @@ func (r *Reader) Missing(n uint64) {
 // lose forgets where it is.
 func (r *Reader) lose() {
 	r.LostBytes += uint64(len(r.buf))
-	*r = Reader{dec: r.dec, h: r.h, client: r.client, started: true, buf: r.buf[:0], block: r.block[:0], LostBytes: r.LostBytes}
+	*r = Reader{dec: r.dec, h: r.h, client: r.client, started: true, buf: r.buf[:0], block: r.block[:0], LostBytes: r.LostBytes, Refused: r.Refused}
 	r.dec.Forget()
 	r.h.Lost()
 }
@@ -246,6 +249,7 @@ func (r *Reader) headers(f Frame, p []byte) {
 		r.open = false
 		if r.over {
 			r.over = false
+			r.Refused++
 			r.dec.Forget()
 			return
 		}
@@ -258,5 +262,8 @@ func (r *Reader) decode(f Frame, block []byte) {
 	r.h.Headers(f, r.dec)
 	// What the handler did not ask for is in the block all the same.
 	for fd := (Field{}); r.dec.Next(&fd); {
+	}
+	if r.dec.Err() != nil {
+		r.Refused++
 	}
 }

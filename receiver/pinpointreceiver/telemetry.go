@@ -196,6 +196,7 @@ func (t *telemetry) sniffed(s *sniffer, tell func(stage, reason string, n uint64
 	tell("call", "message_too_long", st.Oversize.Load())
 	tell("call", "message_corrupt", st.Corrupt.Load())
 	tell("call", "too_many_calls", st.Streams.Load())
+	tell("call", "headers_refused", st.Headers.Load())
 	tell("call", "place_lost", st.LostPlaces.Load())
 	tell("agent", "unidentified", s.late.Unidentified.Load())
 	tell("agent", "unknown_method", s.late.UnknownPath.Load())

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -178,6 +179,8 @@ func truths(t *testing.T, path string) map[string]truth {
 	return out
 }
 
+var update = flag.Bool("update", false, "write the goldens")
+
 // TestTruth: every span and event of the truth comes out exactly once, of its
 // agent, at its time, under its parent; of damaged captures, and of connections
 // that are older than the capture, nothing comes that is not so.
@@ -186,21 +189,22 @@ func TestTruth(t *testing.T) {
 	for _, c := range []struct {
 		file, truth string
 		least       float64 // share of the truth that must come
+		golden      string
 	}{
-		{"01-go-batch/capture.pcap", "", 1},
-		{"03-node-087/capture.pcap", "", 1},
-		{"06-concurrent-large/capture.pcap.gz", "", 1},
-		{"07-reconnect/capture.pcap", "", 1},
-		{"10-all-traffic/capture.pcap", "", 1},
-		{"11b-java-batch/capture.pcap", "", 1},
-		{"12-python-c-agent/capture.pcap", "", 1},
-		{"15-linktype-any-ipv6/capture-lo.pcapng", "", 1},
-		{"15-linktype-any-ipv6/capture-sll2.pcap", "", 1},
-		{"16-derived-damage/02-reordered-duplicated.pcap", "16-derived-damage/02.truth.jsonl", 1},
-		{"05-mid-connection/capture.pcap", "", 0.9},
-		{"16-derived-damage/02-lost-6pct.pcap", "16-derived-damage/02.truth.jsonl", 0.3},
-		{"16-derived-damage/02-snaplen200.pcap", "16-derived-damage/02.truth.jsonl", 0},
-		{"16-derived-damage/sll2-kernel-drops.pcap", "16-derived-damage/sll2-kernel-drops.truth.jsonl", 0.9},
+		{"01-go-batch/capture.pcap", "", 1, ""},
+		{"03-node-087/capture.pcap", "", 1, ""},
+		{"06-concurrent-large/capture.pcap.gz", "", 1, ""},
+		{"07-reconnect/capture.pcap", "", 1, ""},
+		{"10-all-traffic/capture.pcap", "", 1, ""},
+		{"11b-java-batch/capture.pcap", "", 1, "11b-java-batch"},
+		{"12-python-c-agent/capture.pcap", "", 1, ""},
+		{"15-linktype-any-ipv6/capture-lo.pcapng", "", 1, "15-lo"},
+		{"15-linktype-any-ipv6/capture-sll2.pcap", "", 1, "15-sll2"},
+		{"16-derived-damage/02-reordered-duplicated.pcap", "16-derived-damage/02.truth.jsonl", 1, "16-02-reordered"},
+		{"05-mid-connection/capture.pcap", "", 0.9, "05-mid-connection"},
+		{"16-derived-damage/02-lost-6pct.pcap", "16-derived-damage/02.truth.jsonl", 0.3, "16-02-lost"},
+		{"16-derived-damage/02-snaplen200.pcap", "16-derived-damage/02.truth.jsonl", 0, "16-02-snaplen"},
+		{"16-derived-damage/sll2-kernel-drops.pcap", "16-derived-damage/sll2-kernel-drops.truth.jsonl", 0.9, "16-kernel-drops"},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			if c.truth == "" {
@@ -216,6 +220,9 @@ func TestTruth(t *testing.T) {
 			<-r.sniffer.read
 			if err := r.Shutdown(t.Context()); err != nil {
 				t.Fatal(err)
+			}
+			if c.golden != "" { // the others have theirs beside the converter
+				corpus.Golden(t, filepath.Join("testdata", c.golden+".golden.gz"), sink.AllTraces(), *update)
 			}
 			seen := map[string]bool{}
 			doubt, dangling, joined := 0, 0, 0

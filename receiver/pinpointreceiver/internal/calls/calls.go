@@ -77,6 +77,7 @@ type Stats struct {
 	Oversize   atomic.Uint64 // messages longer than MaxMessage
 	Corrupt    atomic.Uint64 // messages that could not be unpacked
 	Streams    atomic.Uint64 // calls given up for MaxStreams
+	Headers    atomic.Uint64 // header blocks over the limits, or malformed
 	Blind      atomic.Uint64 // calls whose headers were not seen
 	Partial    atomic.Uint64 // calls whose headers were not all known
 	LostPlaces atomic.Uint64 // times that the place in a connection was lost
@@ -123,6 +124,7 @@ type half struct {
 	next    uint64
 	r       *h2.Reader
 	fresh   bool // the next piece begins a frame
+	refused uint64
 }
 
 // Put reads a chunk.
@@ -209,6 +211,10 @@ func (k *conn) put(c *stream.Chunk) {
 	h.next += wire
 	h.r.Put(b)
 	h.r.Missing(wire - uint64(len(b)))
+	if n := h.r.Refused; n != h.refused {
+		k.s.stats.Headers.Add(n - h.refused)
+		h.refused = n
+	}
 }
 
 // call is the call of a stream; one that was opened unseen is made.

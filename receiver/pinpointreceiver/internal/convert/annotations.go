@@ -160,14 +160,15 @@ func (w *spanWriter) url(m pcommon.Map, s string, f *facts) {
 		m.PutStr("http.request.method", verb)
 	}
 	f.url = s
+	query := ""
+	if q := strings.IndexAny(s, "?#"); q >= 0 {
+		s, query = s[:q], s[q+1:]
+	}
 	i := strings.Index(s, "://")
 	if i < 0 {
 		return
 	}
-	if q := strings.IndexAny(s, "?#"); q >= 0 {
-		put(m, "url.query", queryNames(s[q+1:]))
-		s = s[:q]
-	}
+	put(m, "url.query", queryNames(query))
 	host := s[i+3:]
 	if k := strings.IndexByte(host, '/'); k >= 0 {
 		host = host[:k]

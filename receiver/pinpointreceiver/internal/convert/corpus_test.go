@@ -2,7 +2,6 @@ package convert
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"flag"
@@ -10,8 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -127,61 +124,7 @@ func TestCorpus(t *testing.T) {
 			if st.Unreadable > 0 || st.BadVersion > 0 {
 				t.Errorf("%+v", st)
 			}
-			golden(t, name, tds)
+			corpus.Golden(t, filepath.Join("testdata", name+".golden.gz"), tds, *update)
 		})
-	}
-}
-
-// golden compares a readable form of the spans with the one that was looked at.
-func golden(t *testing.T, name string, tds []ptrace.Traces) {
-	var lines []string
-	for _, td := range tds {
-		for _, rs := range td.ResourceSpans().All() {
-			svc, _ := rs.Resource().Attributes().Get("service.name")
-			for _, s := range rs.ScopeSpans().At(0).Spans().All() {
-				var attrs []string
-				for k, v := range s.Attributes().All() {
-					if k == "pinpoint.transaction_id" || k == "hopscope.signal.source" || k == "exception.stacktrace" {
-						continue
-					}
-					attrs = append(attrs, k+"="+v.AsString())
-				}
-				slices.Sort(attrs)
-				line := fmt.Sprintf("%s %s %s %s %s %q %s", s.TraceID(), s.SpanID(), s.ParentSpanID(), svc.Str(), s.Kind(), s.Name(), s.Status().Code())
-				lines = append(lines, line+"\n  "+strings.Join(attrs, "\n  ")+"\n")
-			}
-		}
-	}
-	slices.Sort(lines)
-	got := strings.Join(lines, "")
-	path := filepath.Join("testdata", name+".golden.gz")
-	if *update {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		io.WriteString(z, got)
-		z.Close()
-		os.MkdirAll("testdata", 0o755)
-		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, _ := io.ReadAll(z)
-	if got != string(want) {
-		g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
-		for i := range min(len(g), len(w)) {
-			if g[i] != w[i] {
-				t.Fatalf("line %d of the golden:\n got %s\nwant %s", i+1, g[i], w[i])
-			}
-		}
-		t.Fatalf("%d lines, the golden has %d", len(g), len(w))
 	}
 }

@@ -15,6 +15,17 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%d events of %d bytes", len(s.Events), len(b))
 			}
 		})
+		if shape := Shape(b); shape != "" {
+			n := 0
+			if err := Pieces(b, shape == "/v1.Span/SendSpanBatch", func(p *Piece) {
+				if n++; len(p.Raw) > len(b) || p.Events > len(b) {
+					t.Fatalf("%d events in %d of %d bytes", p.Events, len(p.Raw), len(b))
+				}
+			}); err != nil || n == 0 {
+				t.Fatalf("%s has the shape of %s and %d spans: %v", b, shape, n, err)
+			}
+		}
+		IsStat(b)
 		_, _ = DecodeMeta(b, batch)
 		_, _ = DecodeException(b)
 		_, _ = DecodeAgentInfo(b)
