@@ -90,7 +90,7 @@ func BenchmarkSniff(b *testing.B) {
 			if spans == 0 {
 				b.Fatal("no spans")
 			}
-			b.ReportMetric(float64(spans)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(spans)/b.Elapsed().Seconds(), "spans/s")
 		})
 	}
 }

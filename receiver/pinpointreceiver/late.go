@@ -97,14 +97,12 @@ func (l *late) put(m *calls.Message) {
 		return
 	}
 	k := l.conn(m.Conn)
-	if k.many {
-		l.Unidentified.Add(1)
-		return
-	}
-	if k.id == nil {
+	if k.id == nil && !k.many {
 		l.identify(m, k, path)
 	}
 	switch {
+	case k.many:
+		l.Unidentified.Add(1)
 	case k.id != nil:
 		switch k.id.Source {
 		case convert.FromProcess:

@@ -3,6 +3,7 @@ package pinpointreceiver
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -11,7 +12,9 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/convert"
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/corpus"
 	meta "github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/metadata"
 )
@@ -139,4 +142,58 @@ func TestMetrics(t *testing.T) {
 	if requests != 0 || uris != 0 {
 		t.Errorf("%d requests, %d calls of URIs are missing", requests, uris)
 	}
+}
+
+// TestJVM: what a Java agent measures has the names of the JVM's conventions, and
+// nothing that it could not tell.
+func TestJVM(t *testing.T) {
+	sub := func(b []byte, n protowire.Number, v []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
+	}
+	num := func(b []byte, n protowire.Number, v int64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), uint64(v))
+	}
+	dbl := func(b []byte, n protowire.Number, v float64) []byte {
+		return protowire.AppendFixed64(protowire.AppendTag(b, n, protowire.Fixed64Type), math.Float64bits(v))
+	}
+	gc := num(num(num(num(num(num(num(nil, 1, 2), 2, 100<<20), 3, 512<<20), 4, 60<<20), 5, -1), 6, 3), 7, 250)
+	stat := sub(num(num(nil, 1, 1795244935000), 2, 5000), 3, gc)
+	stat = sub(stat, 4, dbl(dbl(nil, 1, 0.25), 2, 0.5))
+	var got pmetric.Metrics
+	cfg := defaultConfig()
+	k := newCore(cfg, "")
+	k.conv.Metrics = func(md pmetric.Metrics) { got = md }
+	k.put(sent, &convert.Identity{AgentID: "a", Application: "shop", Start: 1, ServiceType: 1010, Protocol: "100"}, sendStat, sub(nil, 1, stat), 1)
+	if got == (pmetric.Metrics{}) {
+		t.Fatal("no metrics")
+	}
+	values := map[string]string{}
+	for _, m := range got.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+		var points pmetric.NumberDataPointSlice
+		if m.Type() == pmetric.MetricTypeGauge {
+			points = m.Gauge().DataPoints()
+		} else {
+			points = m.Sum().DataPoints()
+		}
+		for _, p := range points.All() {
+			kind := ""
+			if k, ok := p.Attributes().Get("jvm.memory.type"); ok {
+				kind = " " + k.Str()
+			}
+			v := strconv.FormatInt(p.IntValue(), 10)
+			if p.ValueType() == pmetric.NumberDataPointValueTypeDouble {
+				v = strconv.FormatFloat(p.DoubleValue(), 'g', -1, 64)
+			}
+			values[m.Name()+kind] = v + " " + m.Unit()
+		}
+	}
+	for name, want := range map[string]string{
+		"jvm.memory.used heap": "104857600 By", "jvm.memory.limit heap": "536870912 By", "jvm.memory.used non_heap": "62914560 By", "jvm.memory.limit non_heap": "",
+		"jvm.cpu.recent_utilization": "0.25 1", "system.cpu.utilization": "0.5 1", "pinpoint.jvm.gc.count": "3 {collection}", "pinpoint.jvm.gc.time": "250 ms",
+	} {
+		if values[name] != want {
+			t.Errorf("%s: %q, want %q", name, values[name], want)
+		}
+	}
+	k.close(0)
 }

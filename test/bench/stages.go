@@ -56,7 +56,7 @@ func digits(v float64) int {
 // more is what a benchmark reports of its own, events/s above all.
 func (s stage) more() string {
 	var out []string
-	for _, unit := range []string{"events/s", "ns/event", "allocs/event", "exchanges/s", "ns/exchange", "allocs/exchange", "MB/s"} {
+	for _, unit := range []string{"events/s", "ns/event", "allocs/event", "exchanges/s", "ns/exchange", "allocs/exchange", "MB/s", "spans/s", "MiB"} {
 		if v, ok := s.metrics[unit]; ok {
 			out = append(out, strconv.FormatFloat(v, 'f', digits(v), 64)+" "+unit)
 		}

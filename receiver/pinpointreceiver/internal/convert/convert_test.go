@@ -266,7 +266,7 @@ func BenchmarkConvert(b *testing.B) {
 	if st.Unreadable > 0 || st.Spans != uint64(n) {
 		b.Fatalf("%+v of %d", st, n)
 	}
-	b.ReportMetric(float64(st.Spans+st.Events)/float64(st.Spans), "otlp-spans/op")
+	b.ReportMetric(float64(st.Spans)/b.Elapsed().Seconds(), "spans/s")
 }
 
 // benchSequence is where the transaction's number lies in benchMessage.
@@ -335,6 +335,43 @@ func TestKeepLiterals(t *testing.T) {
 		}
 		if got["db.query.text"] != want || got["db.query.parameter.0"] != bind {
 			t.Errorf("%t: %v", keep, got)
+		}
+	}
+}
+
+// TestTextsWait: a span waits for texts that are on their way, but not for ever,
+// and then says which it lacks.
+func TestTextsWait(t *testing.T) {
+	for _, comes := range []bool{true, false} {
+		store := NewStore(0, 0)
+		var out []ptrace.Span
+		c := New(Config{}, store, func(td ptrace.Traces, _ int) {
+			for _, s := range td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
+				out = append(out, s)
+			}
+		})
+		a := store.Agent(&Identity{AgentID: "a", Start: 1, Protocol: "100"})
+		e := event(0, 1)
+		e.APIID = 7
+		c.asm.put(a, encode(&wire.Span{Version: 1, Parent: -1, Start: 1000, Elapsed: 5, SpanID: 9, ID: wire.TransactionID{Start: 1, Sequence: 7}, Events: []wire.Event{e}}), 0)
+		c.Tick(settleWait)
+		if len(out) != 0 {
+			t.Fatal("it did not wait")
+		}
+		if comes {
+			store.AddAPI(a, wire.Meta{ID: 7, Text: "shop.Orders.find(int id)"})
+		}
+		c.Tick(graceWait - 1)
+		c.Tick(graceWait)
+		if len(out) != 2 {
+			t.Fatalf("%d spans after %d s", len(out), int(graceWait/1e9))
+		}
+		name, lacks := out[1].Name(), false
+		if _, ok := out[1].Attributes().Get("pinpoint.api_id"); ok {
+			lacks = true
+		}
+		if comes != (name == "Orders.find") || lacks == comes || (c.Stats().UnknownText == 0) != comes {
+			t.Errorf("%t: %s %v %+v", comes, name, out[1].Attributes().AsRaw(), c.Stats())
 		}
 	}
 }
