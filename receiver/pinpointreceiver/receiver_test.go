@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/xconfmap"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"google.golang.org/grpc"
@@ -28,6 +29,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/calls"
+	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/convert"
 	"github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/corpus"
 	meta "github.com/hopscope/hopscope/receiver/pinpointreceiver/internal/metadata"
 )
@@ -368,5 +370,40 @@ func TestRefused(t *testing.T) {
 	in = []byte("\xff\xff")
 	if err := cc.Invoke(ctx, "/v1.Span/SendSpanBatch", &in, &out); err != nil {
 		t.Error(err) // counted, not refused: agents would only send it again
+	}
+}
+
+// TestTwoWays: what is sent to us, and seen on the wire on its way to the
+// collector that it is forwarded to, comes out once.
+func TestTwoWays(t *testing.T) {
+	k := newCore(defaultConfig(), "")
+	spans, points := 0, 0
+	done := make(chan struct{})
+	k.conv.Metrics = func(md pmetric.Metrics) { points += md.DataPointCount() }
+	go func() {
+		for b := range k.out {
+			spans += b.spans
+		}
+		close(done)
+	}()
+	once := 0
+	corpus.Sniff(t, filepath.Join(corpus.Dir(t), "01-go-batch/capture.pcap"), func(m *calls.Message) {
+		if !m.Client {
+			return
+		}
+		h := m.Call.Header
+		id, _ := convert.Headers{AgentID: h.AgentID, Application: h.ApplicationName, Start: h.StartTime, ServiceType: h.ServiceType, Protocol: h.ProtocolVersion}.Identity()
+		for from := range sources {
+			before := points
+			k.put(from, &id, h.Path, m.Body, m.Time)
+			if from == sent {
+				once += points - before
+			}
+		}
+	})
+	k.close(0)
+	<-done
+	if spans != 197 || once == 0 || points != once {
+		t.Errorf("%d spans, want 197; %d points, want %d", spans, points, once)
 	}
 }

@@ -169,6 +169,7 @@ func (t *telemetry) dropped(put put) {
 	c := t.converted()
 	tell("message", "unreadable", c.Unreadable)
 	tell("message", "unknown_method", c.Unasked)
+	tell("message", "duplicate", c.StatsAgain)
 	tell("span", "bad_version", c.BadVersion)
 	tell("span", "duplicate", c.Duplicates)
 	tell("span", "over_limit", c.Cut)

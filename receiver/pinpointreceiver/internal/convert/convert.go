@@ -54,6 +54,7 @@ type Stats struct {
 	Overflow      uint64 // spans that could not wait any longer for want of room
 	Late          uint64 // pieces that came after their span had gone
 	Orphans       uint64 // spans of which only chunks came
+	StatsAgain    uint64 // statistics that were sent again
 	Unasked       uint64 // messages of methods that are nothing to convert
 }
 

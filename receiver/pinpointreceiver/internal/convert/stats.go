@@ -1,8 +1,10 @@
 package convert
 
 import (
+	"slices"
 	"strconv"
 
+	"github.com/cespare/xxhash/v2"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
@@ -17,6 +19,13 @@ func (c *Converter) statistics(a *Agent, body []byte) error {
 	if c.Metrics == nil {
 		return nil
 	}
+	hash := xxhash.Sum64(body)
+	if slices.Contains(a.measured[:], hash) {
+		c.stats.StatsAgain++ // sent to us, and seen on its way to another collector
+		return nil
+	}
+	a.measured[a.next%len(a.measured)] = hash
+	a.next++
 	md := pmetric.NewMetrics()
 	rm := md.ResourceMetrics().AppendEmpty()
 	rm.SetSchemaUrl(semconv.SchemaURL)

@@ -64,6 +64,9 @@ type Agent struct {
 	exceptions          map[exceptionKey][]wire.ChainLink
 	bytes               int64 // of all of these
 	place               *list.Element
+	// measured are hashes of its last statistics, next where the next one goes.
+	measured [8]uint64
+	next     int
 }
 
 type exceptionKey struct {
