@@ -43,7 +43,13 @@ func (w *spanWriter) span(s *wire.Span, id pcommon.SpanID, t *tree) {
 	}
 	during(o, s.Start, s.Elapsed)
 	m := o.Attributes()
-	m.EnsureCapacity(14 + 2*len(s.Annotations))
+	size := 10 + 2*len(s.Annotations)
+	if s.Parent != -1 {
+		size += 5
+	}
+	m.EnsureCapacity(size)
+	// Its events don't say it: their scope does.
+	m.PutStr(semconv.SignalSource, semconv.SourcePinpoint)
 	w.common(m, s.ServiceType)
 	m.PutStr("pinpoint.transaction_id", w.tx)
 	m.PutStr("pinpoint.span_id", strconv.FormatInt(s.SpanID, 10))
@@ -181,7 +187,7 @@ func (w *spanWriter) event(g *group, n *node) {
 // as much as growing.
 func (w *spanWriter) room(n *node) int {
 	e := n.e
-	size := 6 + 2*len(e.Annotations)
+	size := 4 + 2*len(e.Annotations)
 	if n.depth == 1 {
 		size++
 	}
@@ -271,7 +277,6 @@ func rpcMethod(s string) string {
 
 // common is what every span of ours says.
 func (w *spanWriter) common(m pcommon.Map, typ int32) {
-	m.PutStr(semconv.SignalSource, semconv.SourcePinpoint)
 	m.PutInt("pinpoint.service_type.code", int64(typ))
 	put(m, "pinpoint.service_type.name", typeOf(typ).name)
 }
