@@ -36,4 +36,6 @@ app.get('/stock/:id', async (req, res) => {
   res.send(`${rows[0].n} ${seen}`)
 })
 app.get('/ready', (req, res) => res.send('yes'))
-app.listen(Number(process.env.PORT), process.env.HOST || '127.0.0.1')
+const server = app.listen(Number(process.env.PORT), process.env.HOST || '127.0.0.1')
+// Else it closes an idle connection just as the front sends on it.
+server.keepAliveTimeout = 600000
