@@ -15,7 +15,8 @@ import (
 type chunk struct {
 	span    ptrace.Span
 	dir     wasmhost.Direction
-	pos     uint64
+	first   uint64 // where the span's bytes begin, whose keys it has
+	pos     uint64 // where b does: some may have been cut off
 	wire    uint64 // bytes there were, of which b is the head
 	b       []byte
 	whole   bool // a datagram: nothing of it is left for the next one
@@ -34,7 +35,8 @@ func chunkOf(s ptrace.Span, host string) (c chunk, ok bool) {
 	if text(a, semconv.SessionType) == semconv.TypeResponse {
 		c.dir, size, c.seqName = wasmhost.ToClient, semconv.ResponseBytes, semconv.TCPSeqResponse
 	}
-	c.pos = uint64(integer(a, semconv.PayloadPosition))
+	c.first = uint64(integer(a, semconv.PayloadPosition))
+	c.pos = c.first
 	c.wire = max(uint64(max(integer(a, size), 0)), uint64(len(c.b)))
 	if v, has := a.Get(c.seqName); has {
 		c.hasSeq, c.seq = true, uint32(v.Int())

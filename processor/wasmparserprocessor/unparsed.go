@@ -130,7 +130,7 @@ func (b *batch) doubt(f *flow) {
 func (b *batch) read(f *flow, c *chunk) {
 	t, l := b.p.flows, &f.lanes[c.dir]
 	absent := c.wire - uint64(len(c.b))
-	m := mark{pos: c.pos, span: ptrace.NewSpan()}
+	m := mark{pos: c.first, span: ptrace.NewSpan()}
 	c.span.CopyTo(m.span)
 	m.span.Attributes().Remove(semconv.PayloadRequest) // the lane has it
 	t.add(l, c.b, m)

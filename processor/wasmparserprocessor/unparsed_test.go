@@ -171,6 +171,24 @@ func TestHoles(t *testing.T) {
 	}
 }
 
+// TestTail: the end of a long message and the next one come in one chunk, part of
+// which was seen before: the next one's keys are of its own place.
+func TestTail(t *testing.T) {
+	p, sink := started(t, PluginConfig{Path: private, Limits: LimitsConfig{CallTimeout: 5 * time.Second}})
+	k := &talk{}
+	long := kv(1, 2, 1, "long\x00"+strings.Repeat("x", 20_000))
+	give(t, p, k.say(wasmhost.ToServer, long[:18_000]))
+	give(t, p, k.say(wasmhost.ToServer, long[18_000:]+kv(1, 1, 2, "next")))
+	k.at[0] -= 10
+	give(t, p, k.say(wasmhost.ToServer, kv(1, 1, 2, "next")[6:]+kv(1, 3, 3, "again")))
+	give(t, p, k.say(wasmhost.ToClient, kv(2, 0, 1, "")+kv(2, 0, 2, "")+kv(2, 0, 3, "")))
+	same(t, "exchanges", sessions(t, sink.AllTraces()), []string{
+		"put long ok Unset req 0+20017 resp 400+12",
+		"get next ok Unset req 20017+16 resp 412+12",
+		"delete again ok Unset req 20033+17 resp 424+12",
+	})
+}
+
 // TestLimits: a long message is not put together beyond the limit, and the oldest
 // connection goes where there are too many.
 func TestLimits(t *testing.T) {
