@@ -68,7 +68,7 @@ static __always_inline int hs_length(struct sock *sk, int ret, __u32 dir, int fl
 		return 0;
 	}
 	s = hs_find(sk);
-	if (!s || !(s->state & HS_MET)) {
+	if (!hs_judged(s)) {
 		s = hs_meet(sk, s);
 		if (!s)
 			return 0;

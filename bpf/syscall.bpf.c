@@ -116,7 +116,7 @@ static __noinline int hs_one(struct sock *sk, __u32 n, __u32 dir, __u32 ino, __u
 		if (!s)
 			return 0;
 	}
-	if (!s || !(s->state & HS_MET)) {
+	if (!hs_judged(s)) {
 		s = hs_meet(sk, s);
 		if (!s)
 			return 0;

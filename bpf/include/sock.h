@@ -95,6 +95,8 @@ static __always_inline void hs_ends(struct sock *sk, struct hs_open *o)
 	}
 }
 
+#define HS_CGROUP_LEVELS 12 /* Kubernetes under systemd has 5 */
+
 /* Filters. A kind that lists what to let in refuses what it does not list. */
 static __always_inline bool hs_refused(__u32 kind, const __u8 *a, const __u8 *b)
 {
@@ -113,6 +115,29 @@ static __always_inline void hs_mapped(struct hs_cidr *c, const __u8 *addr, bool 
 	} else {
 		__builtin_memcpy(c->addr, addr, 16);
 	}
+}
+
+/* A cgroup stands for all below it, also those that are made later. */
+static __noinline bool hs_cgroup_refused(void)
+{
+	bool in = false;
+	__u64 id;
+	__u8 *a;
+	int level;
+
+#pragma unroll
+	for (level = 0; level < HS_CGROUP_LEVELS; level++) {
+		id = bpf_get_current_ancestor_cgroup_id(level);
+		if (!id)
+			break;
+		a = bpf_map_lookup_elem(&hs_cgroups, &id);
+		if (!a)
+			continue;
+		if (*a == HS_PASS_OUT)
+			return true;
+		in = true;
+	}
+	return (hs_cfg_want & HS_WANT_CGROUP) && !in;
 }
 
 static __noinline bool hs_unwanted(struct hs_open *o)
@@ -141,7 +166,7 @@ static __noinline bool hs_unwanted(struct hs_open *o)
 	__builtin_memcpy(name.comm, o->comm, HS_COMM);
 	if (hs_refused(HS_WANT_NAME, bpf_map_lookup_elem(&hs_names, &name), 0))
 		return true;
-	if (hs_refused(HS_WANT_CGROUP, bpf_map_lookup_elem(&hs_cgroups, &o->cgroup), 0))
+	if (hs_cgroup_refused())
 		return true;
 	return hs_refused(HS_WANT_NETNS, bpf_map_lookup_elem(&hs_netns, &o->netns), 0);
 }
@@ -224,6 +249,15 @@ static __always_inline void hs_meet_unix(struct sock *sk, struct hs_sock *s)
 		s->role = mine ? HS_ROLE_SERVER : HS_ROLE_CLIENT;
 }
 
+/* Whether s was judged. What was refused is judged anew when the list of cgroups
+ * has grown: a container that is asked for may begin later than its process. */
+static __always_inline bool hs_judged(const struct hs_sock *s)
+{
+	if (!s || !(s->state & HS_MET))
+		return false;
+	return !(s->state & HS_IGNORED) || s->gen == hs_gen || !(hs_cfg_want & HS_WANT_CGROUP);
+}
+
 /* The first time that bytes move on a socket in a process. */
 static __noinline struct hs_sock *hs_meet(struct sock *sk, struct hs_sock *s)
 {
@@ -231,6 +265,7 @@ static __noinline struct hs_sock *hs_meet(struct sock *sk, struct hs_sock *s)
 	struct hs_open o = {};
 	struct tcp_sock *tp;
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	bool again;
 
 	if (family != HS_AF_INET && family != HS_AF_INET6 && !(family == HS_AF_UNIX && hs_cfg_unix))
 		return 0;
@@ -243,7 +278,8 @@ static __noinline struct hs_sock *hs_meet(struct sock *sk, struct hs_sock *s)
 		hs_count(HS_ERR_NO_STORAGE);
 		return 0;
 	}
-	s->state |= HS_MET;
+	again = s->state & HS_MET;
+	s->state = (s->state & ~HS_IGNORED) | HS_MET;
 	s->gen = hs_gen;
 	if (hs_kernels_own(sk) || pid == hs_self || bpf_map_lookup_elem(&hs_skip_pids, &pid)) {
 		s->state |= HS_IGNORED;
@@ -275,6 +311,8 @@ static __noinline struct hs_sock *hs_meet(struct sock *sk, struct hs_sock *s)
 	o.cgroup = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(o.comm, sizeof(o.comm));
 	hs_ends(sk, &o);
+	if (again && s->transport == HS_TRANSPORT_STREAM)
+		s->flags |= HS_OPEN_MIDSTREAM;
 	if (s->transport == HS_TRANSPORT_UDP && o.remote_port)
 		s->flags |= HS_OPEN_CONNECTED;
 	if (hs_unwanted(&o))

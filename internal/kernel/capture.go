@@ -90,6 +90,10 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 		own = e.Append(own[:0])
 		f(own)
 	}
+	var fresh newcomers
+	if len(c.cfg.Filter.Containers) > 0 {
+		fresh.seen = map[uint64]bool{}
+	}
 	each := func(b []byte) {
 		n := recordSize(b)
 		if n == 0 {
@@ -100,6 +104,7 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 		switch event.PeekKind(b) {
 		case event.KindExec, event.KindExit:
 			c.gos.see(b)
+			fresh.see(b)
 		}
 		f(b)
 	}
@@ -126,6 +131,12 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 			if l, err := c.drops(); err == nil && l != c.loss {
 				c.loss, e.Loss = l, l
 				make1(event.KindLoss)
+			}
+		}
+		if fresh.look && now >= fresh.next {
+			fresh.look, fresh.next = false, now+newcomersEvery
+			if found, err := c.findContainers(); err == nil && found {
+				c.wished.Store(true)
 			}
 		}
 		if c.wished.Swap(false) {

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/hopscope/hopscope/internal/event"
 )
 
 // Twins of enum hs_want and enum hs_pass.
@@ -91,11 +94,8 @@ func (c *Capture) fillFilters() error {
 		}
 	}
 	if len(f.Containers) > 0 {
-		ids, err := cgroupsOf(f.Containers)
+		_, err := c.findContainers()
 		errs = append(errs, err)
-		for _, id := range ids {
-			put("hs_cgroups", &id, passIn)
-		}
 	}
 	for _, n := range f.NetNS {
 		put("hs_netns", &n, passIn)
@@ -118,6 +118,56 @@ func cgroupsBelow(path string) ([]uint64, error) {
 		return nil, fmt.Errorf("filter: cgroup %s: %w", path, err)
 	}
 	return walkCgroups(top, func(string) bool { return true })
+}
+
+// findContainers lets in the cgroups of the containers that are asked for, and
+// reports whether there are new ones.
+func (c *Capture) findContainers() (found bool, err error) {
+	ids, err := cgroupsOf(c.cfg.Filter.Containers)
+	if err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.maps == nil {
+		return false, nil
+	}
+	for _, id := range ids {
+		if v := passIn; c.maps["hs_cgroups"].Update(&id, &v, ebpf.UpdateNoExist) == nil {
+			found = true
+		}
+	}
+	return found, nil
+}
+
+// newcomers notices processes in cgroups that nobody has seen yet: where
+// containers are asked for, one of them may have begun.
+type newcomers struct {
+	seen map[uint64]bool
+	look bool
+	next uint64 // not before
+}
+
+const (
+	// maxNewcomers bounds the cgroups remembered; past it all are new again.
+	maxNewcomers = 8192
+	// newcomersEvery is how often the cgroups are walked at most, in nanoseconds.
+	newcomersEvery = 200e6
+)
+
+// see takes the record of a process that began, or runs something new.
+func (n *newcomers) see(raw []byte) {
+	if n.seen == nil || len(raw) < event.HeadSize+8 {
+		return
+	}
+	id := binary.LittleEndian.Uint64(raw[event.HeadSize:]) // Proc.Cgroup
+	if n.seen[id] {
+		return
+	}
+	if len(n.seen) >= maxNewcomers {
+		clear(n.seen)
+	}
+	n.seen[id], n.look = true, true
 }
 
 // minContainerID is how many characters of a container's id have to be given:
