@@ -20,6 +20,8 @@ table() {
 		mariadbd|mariadb-server|tests with MySQL traffic
 		dnsmasq|dnsmasq-base|tests with DNS traffic
 		dnsperf|dnsperf|tests with DNS load
+		haproxy|haproxy|the causality of HAProxy
+		gunicorn|gunicorn|the causality of gunicorn
 		curl|curl|the test that follows the README
 		h2load|nghttp2-client|tests with HTTP/2 load
 		memcached|memcached|tests with Memcached traffic

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,8 +40,10 @@ const minPrecision = 0.999
 type server struct {
 	name  string
 	needs []string
-	// start runs it on port; it calls backend and redis.
-	start func(dir string, port, backend, redis int) (*rig.Server, error)
+	// start runs it on port; it calls backend and more: Redis, a database.
+	start func(dir string, port, backend int, more ...int) (*rig.Server, error)
+	// database: it calls MySQL too.
+	database bool
 	// close: one request a connection.
 	close bool
 	// more is more of the receiver's configuration.
@@ -49,23 +52,33 @@ type server struct {
 	recall float64
 }
 
-func python(file string, more ...string) func(string, int, int, int) (*rig.Server, error) {
-	return func(_ string, port, backend, redis int) (*rig.Server, error) {
-		args := append([]string{filepath.Join("servers", file), fmt.Sprint(port), fmt.Sprint(backend), fmt.Sprint(redis)}, more...)
+func python(file string, more ...string) func(string, int, int, ...int) (*rig.Server, error) {
+	return func(_ string, port, backend int, others ...int) (*rig.Server, error) {
+		args := []string{filepath.Join("servers", file), fmt.Sprint(port), fmt.Sprint(backend)}
+		for _, p := range others {
+			args = append(args, fmt.Sprint(p))
+		}
+		args = append(args, more...)
 		return rig.Serve(port, "/usr/bin/python3", args...)
 	}
 }
 
-func nginx(keepalive string) func(string, int, int, int) (*rig.Server, error) {
-	return func(dir string, port, backend, _ int) (*rig.Server, error) {
+// gunicorn runs workers that serve one connection each, as it does by default.
+func gunicorn(_ string, port, backend int, more ...int) (*rig.Server, error) {
+	return rig.Serve(port, "env", fmt.Sprintf("UPSTREAMS=%d %d", backend, more[0]), "gunicorn", "--chdir", "servers", "--workers", "4",
+		"--backlog", "512", "--bind", fmt.Sprintf("127.0.0.1:%d", port), "wsgi:application")
+}
+
+func nginx(keepalive string, more ...string) func(string, int, int, ...int) (*rig.Server, error) {
+	return func(dir string, port, backend int, _ ...int) (*rig.Server, error) {
 		conf := filepath.Join(dir, "proxy.conf")
 		text := fmt.Sprintf(`worker_processes 1; daemon off; pid %[1]s/proxy.pid; error_log stderr;
 events { worker_connections 2048; }
 http { access_log off; keepalive_requests 1000000;
   client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   upstream up { server 127.0.0.1:%[3]d; %[4]s }
-  server { listen 127.0.0.1:%[2]d; location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; } } }
-`, dir, port, backend, keepalive)
+  server { listen 127.0.0.1:%[2]d; location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; %[5]s } } }
+`, dir, port, backend, keepalive, strings.Join(more, " "))
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
@@ -73,7 +86,7 @@ http { access_log off; keepalive_requests 1000000;
 	}
 }
 
-func haproxy(dir string, port, backend, _ int) (*rig.Server, error) {
+func haproxy(dir string, port, backend int, _ ...int) (*rig.Server, error) {
 	conf := filepath.Join(dir, "haproxy.cfg")
 	text := fmt.Sprintf("global\n maxconn 4096\n nbthread 1\ndefaults\n mode http\n timeout client 20s\n timeout server 20s\n timeout connect 5s\nlisten l\n bind 127.0.0.1:%d\n server s 127.0.0.1:%d\n", port, backend)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -82,11 +95,11 @@ func haproxy(dir string, port, backend, _ int) (*rig.Server, error) {
 	return rig.Serve(port, "haproxy", "-db", "-f", conf)
 }
 
-func goServer(_ string, port, backend, redis int) (*rig.Server, error) {
-	return rig.Serve(port, goapp, "server", fmt.Sprint(port), fmt.Sprint(backend), fmt.Sprint(redis))
+func goServer(_ string, port, backend int, more ...int) (*rig.Server, error) {
+	return rig.Serve(port, goapp, "server", fmt.Sprint(port), fmt.Sprint(backend), fmt.Sprint(more[0]))
 }
 
-func node(_ string, port, backend, _ int) (*rig.Server, error) {
+func node(_ string, port, backend int, _ ...int) (*rig.Server, error) {
 	return rig.Serve(port, "node", filepath.Join("servers", "app.js"), fmt.Sprint(port), fmt.Sprint(backend))
 }
 
@@ -94,14 +107,17 @@ func node(_ string, port, backend, _ int) (*rig.Server, error) {
 var goapp string
 
 var servers = []server{
+	{name: "threads, blocking, MySQL and Redis (Python)", needs: []string{"/usr/bin/python3", "mariadbd"}, start: python("sql.py"), database: true, recall: 0.99},
 	{name: "threads, blocking (Python)", needs: []string{"/usr/bin/python3"}, start: python("threads.py"), recall: 0.99},
 	{name: "pre-fork (Python)", needs: []string{"/usr/bin/python3"}, start: python("prefork.py"), close: true, recall: 0.99},
+	{name: "gunicorn", needs: []string{"gunicorn"}, start: gunicorn, close: true, recall: 0.99},
 	{name: "pool behind a queue (Python)", needs: []string{"/usr/bin/python3"}, start: python("pool.py")},
 	{name: "asyncio, 100 connections", needs: []string{"/usr/bin/python3"}, start: python("aio.py", "100")},
 	{name: "asyncio, 4 connections", needs: []string{"/usr/bin/python3"}, start: python("aio.py", "4")},
 	{name: "Node, parallel calls", needs: []string{"node"}, start: node},
 	{name: "nginx, upstream keep-alive", needs: []string{"nginx"}, start: nginx("keepalive 256;"), recall: 0.95},
 	{name: "nginx, new connections", needs: []string{"nginx"}, start: nginx(""), recall: 0.95},
+	{name: "nginx, its own X-Request-ID", needs: []string{"nginx"}, start: nginx("keepalive 256;", "proxy_set_header X-Request-ID $request_id; add_header X-Request-ID $request_id;"), recall: 0.95},
 	{name: "HAProxy", needs: []string{"haproxy"}, start: haproxy},
 	{name: "Go net/http", start: goServer},
 	{name: "Go net/http, uprobes", start: goServer, more: "golang: {uprobes: auto}", recall: 0.99},
@@ -133,12 +149,22 @@ func TestCausality(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer redis.Kill()
+	ups := upstreams{redis: redis.Port}
+	if rig.Missing("mariadbd") == nil {
+		db, err := rig.MariaDB(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Kill()
+		ups.database = db.Port
+	}
 	backPort := port(t)
 	backend, err := rig.Serve(backPort, goapp, "backend", fmt.Sprint(backPort))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer backend.Kill()
+	ups.backend = backend.Port
 	var table bytes.Buffer
 	fmt.Fprintf(&table, "%-30s %4s %7s %9s %9s\n", "server", "conc", "calls", "recall", "precision")
 	for _, s := range servers {
@@ -151,7 +177,7 @@ func TestCausality(t *testing.T) {
 				if c == 1 {
 					n /= 2
 				}
-				r := measure(t, bin, s, backend.Port, redis.Port, c, n)
+				r := measure(t, bin, s, ups, c, n)
 				fmt.Fprintf(&table, "%-30s %4d %7d %9.4f %9.4f\n", s.name, c, r.calls, r.recall(), r.precision())
 				if r.precision() < minPrecision {
 					t.Errorf("at %d: %d of %d links are wrong", c, r.wrong, r.right+r.wrong)
@@ -173,6 +199,9 @@ func port(t *testing.T) int {
 	return p
 }
 
+// upstreams are the ports of what the servers call.
+type upstreams struct{ backend, redis, database int }
+
 type result struct {
 	calls, right, wrong int
 	evidence            map[string]int
@@ -193,7 +222,7 @@ receivers:
     keep_literals: true
     %s
     sockets:
-      include: {ports: [%d, %d, %d]}
+      include: {ports: %s}
 exporters:
   file: {path: %q, flush_interval: 50ms}
 service:
@@ -202,16 +231,20 @@ service:
 `
 
 // measure runs one server under a load and scores the links of its calls.
-func measure(t *testing.T, bin string, s server, backend, redis, concurrency, requests int) result {
+func measure(t *testing.T, bin string, s server, ups upstreams, concurrency, requests int) result {
 	dir := t.TempDir()
 	front := port(t)
-	srv, err := s.start(dir, front, backend, redis)
+	ports := []int{front, ups.backend, ups.redis}
+	if s.database {
+		ports = append(ports, ups.database)
+	}
+	srv, err := s.start(dir, front, ports[1], ports[2:]...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer srv.Kill()
 	out := filepath.Join(dir, "spans.json")
-	c, err := rig.StartCollector(bin, dir, fmt.Sprintf(config, s.more, front, backend, redis, out))
+	c, err := rig.StartCollector(bin, dir, fmt.Sprintf(config, s.more, strings.ReplaceAll(fmt.Sprint(ports), " ", ", "), out))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +256,7 @@ func measure(t *testing.T, bin string, s server, backend, redis, concurrency, re
 	if err := c.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	r := score(t, out, front, map[int64]bool{int64(backend): true, int64(redis): true})
+	r := score(t, out, front, map[int64]bool{int64(ups.backend): true, int64(ups.redis): true, int64(ups.database): s.database})
 	if r.calls < requests {
 		t.Errorf("at %d: %d calls seen of %d requests", concurrency, r.calls, requests)
 	}
