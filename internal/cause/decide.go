@@ -30,7 +30,7 @@ func (t *Tracker) landed(r *record, x *session.Exchange) {
 	r.landed()
 	t.answeredFor(r)
 	r.over = true
-	wait := r.cause == nil && (r.handed || r.before != nil || r.after != nil || len(r.proc.open) > 0 && r.proc.wanted[r.request] == r || r.task.loops && len(r.proc.open) > 0)
+	wait := r.cause == nil && (r.handed || r.root != nil || r.before != nil || r.after != nil || len(r.proc.open) > 0 && r.proc.wanted[r.request] == r || r.task.loops && len(r.proc.open) > 0)
 	if wait && t.cfg.Recycle != nil && x.Incomplete == session.Complete && r.after == nil {
 		if r.proc.held < maxHeld {
 			r.proc.held++
@@ -57,7 +57,15 @@ func (t *Tracker) decide(r *record) {
 	if r.held == nil || r.learning {
 		return
 	}
+	if r.cause == nil && r.root != nil && !r.root.over && !(r.before != nil && r.before == r.after) {
+		return // until the answer to root, or too long
+	}
 	t.judge(r)
+	if w := &r.proc.order; r.cause == nil && r.closed && w.agree > 0 && !w.never {
+		r.learning = true
+		w.waiting = append(w.waiting, r)
+		return
+	}
 	if p := r.proc; r.cause == nil && r.before != nil && r.before == r.after && p.plain.differ+p.mixed.differ == 0 {
 		r.learning = true
 		w := r.trust()
@@ -99,6 +107,10 @@ func (t *Tracker) learned(w *trust, trusted bool) {
 
 // agreed settles r, on which both sides agree.
 func (t *Tracker) agreed(r *record) {
+	if r.before == nil || r.before != r.after { // its thread acts in the order that it reads
+		r.settle(r.root, SyscallTraceID, High)
+		return
+	}
 	r.settle(r.before, r.evidence, High)
 	// So the calls before it, each sent when the one before was answered, were
 	// for the same request.
@@ -280,7 +292,10 @@ func (t *Tracker) Tick(now int64) {
 		case now-r.heldSince >= holdFor && r.learning:
 			t.release(r)
 		case now-r.heldSince >= holdFor:
-			if t.decide(r); r.held != nil { // it would learn
+			if r.root = nil; r.held != nil {
+				t.decide(r)
+			}
+			if r.held != nil { // it would learn
 				t.release(r)
 			}
 		default:

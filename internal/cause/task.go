@@ -19,6 +19,9 @@ type task struct {
 	mixed, acted bool
 	of           *record // what it read last is about, as far as was known then
 	flight       int     // outbound exchanges that it began and that are not answered
+	// queue, from head on, is what it has read and not acted on.
+	queue []unacted
+	head  int
 	// loops: it was seen to do something else while a call of its own was under
 	// way, as event loops do. What it did last then says less.
 	loops bool

@@ -50,15 +50,23 @@ type record struct {
 	shared, done bool
 	read         int32
 
-	learning  bool              // held until its process is known better
-	held      *session.Exchange // the engine's, kept until the cause is settled
-	heldSince int64
+	// Of an outbound one, if its thread acts in the order that it reads: the request
+	// that led to it, and the call whose answer did.
+	root, call *record
+	era        int               // of the order that this is by
+	company    bool              // others waited with what led to it
+	closed     bool              // the answer to root was written about its answer
+	learning   bool              // held until its process is known better
+	held       *session.Exchange // the engine's, kept until the cause is settled
+	heldSince  int64
 }
 
 // birth is what a connection was opened for.
 type birth struct {
 	in    *record
 	mixed bool
+	about unacted // by the order of reading
+	order bool    // about holds
 }
 
 // proc is a process.
@@ -69,6 +77,7 @@ type proc struct {
 	began        uint64
 	held         int
 	plain, mixed trust
+	order        order // in which it acts on what it reads
 	// births are the inbound exchanges that connections were opened for, until
 	// their first use.
 	births map[uint64]birth // by the socket's id
@@ -184,6 +193,7 @@ func (t *Tracker) reads(a *task, r *record, answer bool, now int64) {
 	case a.of != nil && a.of != of:
 		a.mixed = true
 	}
+	t.queued(a, r, answer, now)
 	last, about := a.last, a.of
 	r.read++
 	of.read++
@@ -243,10 +253,19 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		}
 		t.awaited(r)
 	case !a.loops && len(a.open) == 1:
+		t.acts(a, nil, r.start)
 		r.settle(a.open[0], SameThread, High)
 		return
 	default:
-		if b := p.births[r.conn.ID]; b.in != nil && !b.in.over {
+		b, born := p.births[r.conn.ID]
+		about, order := b.about, b.order
+		if !born {
+			about, order = t.acts(a, nil, r.start)
+		}
+		if order {
+			t.follows(r, about)
+		}
+		if b.in != nil && !b.in.over {
 			r.before, r.mixed, r.evidence = b.in, b.mixed, SocketBirth // shared by its birth
 		} else if r.before, r.prev = a.before(r.start); r.before != nil {
 			r.evidence, r.mixed = SyscallTraceID, a.mixed
@@ -263,10 +282,7 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		r.shared = true
 	}
 	if r.before != nil && len(r.before.deps) < maxHeld {
-		if r.before.deps == nil {
-			r.before.deps = r.before.few[:0]
-		}
-		r.before.deps = append(r.before.deps, r)
+		r.before.dep(r)
 		r.shared = true
 	}
 	switch {
@@ -371,6 +387,11 @@ func (t *Tracker) Answered(x *session.Exchange) {
 		}
 	}
 	a.acted = true
+	if !r.proc.golang {
+		if u, ok := t.acts(a, r, now); ok {
+			t.closes(r, a, u)
+		}
+	}
 	if len(a.handed) == 0 {
 		return
 	}
@@ -405,12 +426,17 @@ func (t *Tracker) Connecting(sock uint64, ctx *stream.Ctx, now int64) {
 		b.mixed = a.mixed
 	}
 	a.acted = true
-	if b.in == nil || b.in.over {
+	if b.about, b.order = t.acts(a, nil, now); b.in != nil && b.in.over {
+		b.in = nil
+	}
+	if b.in == nil && !b.order {
 		return
 	}
 	if len(p.births) >= maxOpen {
 		clear(p.births)
 	}
 	p.births[sock] = b
-	b.in.shared = true
+	if b.in != nil {
+		b.in.shared = true
+	}
 }
