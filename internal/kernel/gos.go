@@ -331,14 +331,19 @@ func goMinor(v string) (int, bool) {
 
 // goidByVersion is for executables without DWARF. From runtime/runtime2.go of
 // the releases on amd64: go1.23 to go1.25 have one more word (syscallbp) before
-// it, go1.26 has lost one. Where parentGoid is was looked up for go1.26 only.
+// it, go1.26 has lost one. Where parentGoid is was looked up for go1.21, 1.24 and
+// 1.26.
 func goidByVersion(v string) (goid, parent uint32) {
 	minor, ok := goMinor(v)
 	switch {
 	case !ok:
 		return 0, 0
+	case minor == 21:
+		return 152, 272
 	case minor >= 12 && minor <= 22:
 		return 152, 0
+	case minor == 24:
+		return 160, 280
 	case minor >= 23 && minor <= 25:
 		return 160, 0
 	case minor == newestGo:

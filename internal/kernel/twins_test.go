@@ -40,7 +40,7 @@ func TestTwins(t *testing.T) {
 		"hs_data": reflect.TypeFor[event.Data](), "hs_peer": reflect.TypeFor[event.Peer](),
 		"hs_close": reflect.TypeFor[event.Close](), "hs_proc": reflect.TypeFor[event.Proc](),
 		"hs_loss": reflect.TypeFor[event.Loss](), "hs_go": reflect.TypeFor[goOffsets](),
-		"hs_handover":  reflect.TypeFor[event.Handover](), "hs_tcp": reflect.TypeFor[event.TCP](),
+		"hs_handover": reflect.TypeFor[event.Handover](), "hs_tcp": reflect.TypeFor[event.TCP](),
 		"hs_go_layout": reflect.TypeFor[goLayout](), "hs_cidr": reflect.TypeFor[cidrKey](),
 	}
 	packets := map[string]reflect.Type{"hs_packet": reflect.TypeFor[Packet](), "hs_packet_stats": reflect.TypeFor[packetStats]()}

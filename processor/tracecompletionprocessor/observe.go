@@ -68,6 +68,11 @@ func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
 			return nil
 		}
 	}
+	messages := func() messages {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.messages
+	}
 	return tb, errors.Join(
 		tb.RegisterProcessorTracecompletionClockOffsetCallback(offsets(func(o skew.Offset) int64 { return o.Nanos })),
 		tb.RegisterProcessorTracecompletionClockOffsetErrorCallback(offsets(func(o skew.Offset) int64 { return o.Spread })),
@@ -89,12 +94,13 @@ func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
 				table.ByPropagation.String(): s.Links[table.ByPropagation],
 				table.ByRequestID.String():   s.Links[table.ByRequestID],
 				table.BySyscall.String():     s.Links[table.BySyscall] + s.Links[table.BySyscallOneSide],
+				"message":                    messages().linked,
 			}
 		})),
 		tb.RegisterProcessorTracecompletionRefusedCallback(by("reason", func() map[string]uint64 {
 			s := stats()
 			return map[string]uint64{"two_traces": s.RefusedTwoTraces, "max_spans": s.RefusedSpans, "max_duration": s.RefusedDuration,
-				"max_siblings": s.RefusedSiblings, "ambiguous": s.Ambiguous}
+				"max_siblings": s.RefusedSiblings, "ambiguous": s.Ambiguous, "message_ambiguous": messages().ambiguous, "message_forgotten": messages().forgotten}
 		})),
 		tb.RegisterProcessorTracecompletionLinkOperationsCallback(by("result", func() map[string]uint64 {
 			if p.links == nil {

@@ -37,14 +37,16 @@ type completion struct {
 	links links.Store
 	tb    *metadata.TelemetryBuilder
 
-	mu      sync.Mutex // protects all below
-	table   *table.Table
-	names   *names
-	waiting []*batch // in order of arrival
-	sent    []*batch // remembered, in order of arrival
-	spans   int
-	bytes   int64
-	known   int // nodes of sent
+	mu    sync.Mutex // protects all below
+	table *table.Table
+	names *names
+	// messages links those who hand messages over and those who get them.
+	messages messages
+	waiting  []*batch // in order of arrival
+	sent     []*batch // remembered, in order of arrival
+	spans    int
+	bytes    int64
+	known    int // nodes of sent
 
 	sendMu sync.Mutex // one flush at a time: batches leave in order
 
@@ -58,7 +60,7 @@ type completion struct {
 
 func newCompletion(cfg *Config, set processor.Settings, next consumer.Traces) (*completion, error) {
 	p := &completion{
-		cfg: cfg, log: set.Logger, next: next, set: set.TelemetrySettings,
+		cfg: cfg, log: set.Logger, next: next, set: set.TelemetrySettings, messages: newMessages(),
 		table: table.New(table.Config{
 			Guards:   table.Guards{MaxSpans: cfg.Guards.MaxSpans, MaxDuration: cfg.Guards.MaxDuration, MaxSiblings: cfg.Guards.MaxSiblings},
 			Reparent: cfg.ReparentAPM, Fold: cfg.Hops == hopsAttributes, Drop: cfg.Hops == valueOff,
@@ -282,6 +284,7 @@ func (p *completion) send(ctx context.Context, b *batch) {
 					return true
 				}
 				apply(span, n, &d)
+				p.messages.meet(span, n)
 				return false
 			})
 		}
