@@ -41,6 +41,7 @@ type player struct {
 	asm     *stream.Assembler
 	table   *stream.Table
 	engine  *session.Engine
+	echoes  *session.Echoes
 	builder *span.Builder
 	tracker *cause.Tracker // nil: exchanges are shown as they are
 	shown   *tableWriter
@@ -104,7 +105,13 @@ func newPlayer(o options, stdout, stderr io.Writer) (*player, error) {
 		}
 		p.take(x)
 	})
-	assembling := stream.AssemblerConfig{Place: p.place}
+	p.echoes = session.NewEchoes(func(x *session.Exchange) {
+		p.exchanges++
+		p.take(x)
+	})
+	assembling := stream.AssemblerConfig{Place: p.place, Echo: func(c *stream.Conn, reply bool, s *packet.Segment) {
+		p.echoes.Put(c, reply, uint16(s.Seq), s.Len+8, s.Time) // with the ICMP header
+	}}
 	if o.flows {
 		p.flowLogs(&assembling)
 	}
@@ -277,6 +284,7 @@ func (p *player) flush() error {
 	p.asm.Flush()
 	p.table.Flush()
 	p.engine.Flush()
+	p.echoes.Flush()
 	if p.tracker != nil {
 		p.tracker.Flush()
 	}

@@ -154,7 +154,7 @@ func (l *Linked) keys() {
 	x := l.Exchange
 	c := x.Conn
 	switch {
-	case c.Transport == l7.UDP:
+	case c.Transport == l7.UDP, c.Transport == 0: // ICMP: its id stands where ports do
 		if c.A.IsValid() && x.Protocol.Pairing == l7.ByStream {
 			l.XID = hop.DNS(messageID(&x.Req.Msg), x.Req.Msg.Target, clientPort(x))
 		}

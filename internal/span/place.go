@@ -259,7 +259,7 @@ func (b *Builder) newPlace(c *stream.Conn) *place {
 		if a := at.Addr(); a.IsValid() && !a.IsUnspecified() {
 			str(addr, a.String())
 		}
-		if at.Port() == 0 {
+		if at.Port() == 0 || c.Transport == 0 { // ICMP has an id there
 			return
 		}
 		num(port, int64(at.Port()))
@@ -288,6 +288,8 @@ func transport(c *stream.Conn) string {
 		return "unix"
 	case c.Transport == l7.UDP:
 		return "udp"
+	case c.Transport == 0:
+		return "icmp"
 	}
 	return "tcp"
 }

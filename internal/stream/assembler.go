@@ -34,6 +34,8 @@ type AssemblerConfig struct {
 	// on. Closed is told when a connection is forgotten. Both may be nil.
 	Observe func(*Conn, Dir, *packet.Segment)
 	Closed  func(*Conn, int64)
+	// Echo is told of ICMP echo requests and replies. May be nil.
+	Echo func(c *Conn, reply bool, s *packet.Segment)
 }
 
 // Defaults and fixed limits of the assembler.
@@ -180,6 +182,9 @@ func (a *Assembler) Put(s *packet.Segment) {
 	default:
 		a.touch(f, s.Time)
 		a.observe(f, d, s)
+		if a.cfg.Echo != nil {
+			a.cfg.Echo(&f.conn, echoReply(s), s)
+		}
 	}
 }
 

@@ -163,6 +163,9 @@ const (
 	sureFirst = 30 // who spoke first, over UDP
 )
 
+// echoReply: of ICMP and ICMPv6 no other messages than echoes make flows.
+func echoReply(s *packet.Segment) bool { return s.ICMPType == 0 || s.ICMPType == 129 }
+
 // ephemeral is the first port that Linux gives to clients.
 const ephemeral = 32768
 
@@ -175,7 +178,7 @@ func (a *Assembler) direct(s *packet.Segment) (Role, uint8) {
 		return RoleClient, sureSYN
 	}
 	if s.Proto != packet.ProtoTCP && s.Proto != packet.ProtoUDP {
-		if s.ICMPType == 0 || s.ICMPType == 129 { // echo reply
+		if echoReply(s) {
 			return RoleServer, sureSYN
 		}
 		return RoleClient, sureSYN

@@ -24,6 +24,7 @@ type packetShard struct {
 	match   func(*packet.Segment) bool // nil: all
 	asm     *stream.Assembler
 	engine  *session.Engine
+	echoes  *session.Echoes
 	builder *span.Builder
 	flows   *flow.Tracker // nil: nobody wants them
 	sink    *flowSink
@@ -70,6 +71,10 @@ func newPacketShard(c shardConfig, p *pipeline, maxConns int, place placeFunc, m
 		}
 	}
 	s.engine = session.New(sc, take)
+	s.echoes = session.NewEchoes(tracker.Put)
+	ac.Echo = func(c *stream.Conn, reply bool, seg *packet.Segment) {
+		s.echoes.Put(c, reply, uint16(seg.Seq), seg.Len+icmpHead, seg.Time)
+	}
 	s.asm = stream.NewAssembler(ac, s.engine.Put)
 	return s
 }
@@ -90,6 +95,7 @@ func (s *packetShard) put(f *packet.Frame) {
 }
 
 const (
+	icmpHead    = 8
 	packetTick  = 20e6 // how finely holes and batches are timed
 	sessionTick = 250e6
 )
@@ -106,6 +112,7 @@ func (s *packetShard) idle(now int64) {
 	if now-s.ticked >= sessionTick {
 		s.ticked = now
 		s.engine.Tick(now)
+		s.echoes.Tick(now)
 		if s.flows != nil {
 			s.flows.Tick(now)
 			s.sink.tick(now)
@@ -120,5 +127,6 @@ func (s *packetShard) flush() {
 	defer s.mu.Unlock()
 	s.asm.Flush()
 	s.engine.Flush()
+	s.echoes.Flush()
 	s.builder.Flush()
 }
