@@ -181,7 +181,7 @@ type writer struct {
 	// names: the value that comes next is a collection's name, which may be
 	// shown.
 	names bool
-	b     []byte // limit bytes to write to
+	b     [maxText]byte
 }
 
 // add appends s if all of it fits.

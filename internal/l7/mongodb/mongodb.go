@@ -330,9 +330,6 @@ func (p *parser) text(doc elements, names bool, m *l7.Message) {
 	if 0 < p.opt.MaxText && p.opt.MaxText < maxText {
 		w.limit = p.opt.MaxText
 	}
-	m.Target = m.Text.Build(w.limit, func(dst []byte) int {
-		w.b = dst
-		w.object(doc, 0)
-		return w.n
-	})
+	w.object(doc, 0)
+	m.Target = m.Text.Copy(w.b[:w.n])
 }
