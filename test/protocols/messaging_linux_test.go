@@ -74,11 +74,11 @@ func TestAMQP(t *testing.T) {
 	c := watch(t, s.Port)
 	said := client(t, "amqp", s.Addr(), 300)
 	count{
-		"amqp basic.publish orders ok":        said["publish"],
-		"amqp basic.deliver orders unknown":   said["deliver"],
-		"amqp basic.ack unknown":              said["ack"],
-		"amqp basic.get orders ok":            said["get empty"],
-		"amqp basic.publish nowhere unknown":  said["publish failed"],
-		"amqp channel.close 404 client_error": said["publish failed"],
+		"amqp basic.publish orders basic.ack ok":   said["publish"],
+		"amqp basic.deliver orders unknown":        said["deliver"],
+		"amqp basic.ack unknown":                   said["ack"],
+		"amqp basic.get orders basic.get-empty ok": said["get empty"],
+		"amqp basic.publish nowhere unknown":       said["publish failed"],
+		"amqp channel.close 404 client_error":      said["publish failed"],
 	}.check(t, c)
 }

@@ -50,7 +50,7 @@ func watchWith(t *testing.T, cfg *ebpfreceiver.Config, key func(ptrace.Span) str
 		c.Sockets.MaxCapture = 16 << 10
 		c.Packets.Mode = "afpacket"
 		c.Packets.Interfaces = []string{"lo"}
-		c.Packets.RingSize = 16 << 20
+		c.Packets.RingSize = 64 << 20
 		c.Packets.Filter = strings.Join(filter, " or ")
 		c.Packets.Kinds = []ebpfreceiver.KindConfig{{Match: "lo", Kind: "local"}}
 	})
