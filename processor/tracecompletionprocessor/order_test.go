@@ -197,6 +197,7 @@ func TestOrder(t *testing.T) {
 // what is late still finds its place where its trace's id was known.
 func TestVeryLate(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
+	missing := 0
 	for range 40 {
 		synctest.Test(t, func(t *testing.T) {
 			var tds []ptrace.Traces
@@ -215,6 +216,13 @@ func TestVeryLate(t *testing.T) {
 			if len(got) != len(tds) {
 				t.Errorf("%d spans of %d", len(got), len(tds))
 			}
+			for name, g := range got {
+				// A call whose request is still under way, or late, names it all the same:
+				// it will come.
+				if strings.Contains(g, "under missing") && !strings.Contains(name, " out ") {
+					missing++
+				}
+			}
 			trace := map[string]string{}
 			for name, g := range got {
 				var k int
@@ -230,5 +238,10 @@ func TestVeryLate(t *testing.T) {
 				trace[g[:32]] = fmt.Sprint(k)
 			}
 		})
+	}
+	// Of 8800 spans of 40 runs some are children of ones that leave later, under an
+	// id that is not known yet.
+	if missing > 88 {
+		t.Errorf("%d spans name a parent that is not there", missing)
 	}
 }

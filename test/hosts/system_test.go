@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -202,8 +201,10 @@ func (s *system) collector(ns rig.NetNS, bin, dir, config string) *rig.Process {
 	return p
 }
 
-func get(ns rig.NetNS, url string) ([]byte, error) {
-	resp, err := ns.Client(0).Get(url)
+func get(ns rig.NetNS, url string) ([]byte, error) { return getBy(ns.Client(0), url) }
+
+func getBy(client *http.Client, url string) ([]byte, error) {
+	resp, err := client.Get(url)
 	if err != nil {
 		return nil, err
 	}
@@ -311,7 +312,7 @@ func (s *system) traces() []*demo.Trace {
 	if s.jaeger == "" {
 		return demo.Traces(all)
 	}
-	return s.ofJaeger(count(all))
+	return s.ofJaeger(all)
 }
 
 func count(all []ptrace.Traces) (n int) {
@@ -321,68 +322,37 @@ func count(all []ptrace.Traces) (n int) {
 	return n
 }
 
-// ofJaeger asks Jaeger for everything it has: n spans.
-func (s *system) ofJaeger(n int) []*demo.Trace {
+// ofJaeger asks Jaeger for the traces that were sent to it, one by one.
+func (s *system) ofJaeger(sent []ptrace.Traces) []*demo.Trace {
 	s.t.Helper()
-	var found []*demo.Trace
-	err := rig.Until(30*time.Second, func() error {
-		b, err := get(s.hub, s.jaeger+"/api/v3/services")
-		if err != nil {
-			return err
-		}
-		var services struct{ Services []string }
-		if err := json.Unmarshal(b, &services); err != nil {
-			return err
-		}
-		byID := map[string][]ptrace.Traces{}
-		for _, name := range services.Services {
-			q := url.Values{"query.service_name": {name}, "query.num_traces": {"100000"}, "query.search_depth": {"100000"},
-				"query.start_time_min": {time.Now().Add(-time.Hour).UTC().Format(time.RFC3339Nano)}, "query.start_time_max": {time.Now().Add(time.Minute).UTC().Format(time.RFC3339Nano)}}
-			b, err := get(s.hub, s.jaeger+"/api/v3/traces?"+q.Encode())
-			if err != nil {
-				return err
-			}
-			tds, err := envelopes(b)
-			if err != nil {
-				return err
-			}
-			// A trace that has this service comes whole: of each trace, what the first
-			// of its services brought.
-			mine := map[string][]ptrace.Traces{}
-			for _, td := range tds {
-				for _, rs := range td.ResourceSpans().All() {
-					for _, ss := range rs.ScopeSpans().All() {
-						if ss.Spans().Len() > 0 {
-							id := ss.Spans().At(0).TraceID().String()
-							one := ptrace.NewTraces()
-							r := one.ResourceSpans().AppendEmpty()
-							rs.Resource().CopyTo(r.Resource())
-							ss.CopyTo(r.ScopeSpans().AppendEmpty())
-							mine[id] = append(mine[id], one)
-						}
-					}
-				}
-			}
-			for id, tds := range mine {
-				if byID[id] == nil {
-					byID[id] = tds
-				}
-			}
-		}
-		var all []ptrace.Traces
-		for _, tds := range byID {
-			all = append(all, tds...)
-		}
-		found = demo.Traces(all)
-		if got := count(all); got < n {
-			return fmt.Errorf("%d of %d spans", got, n)
-		}
-		return nil
-	})
-	if err != nil {
-		s.t.Fatalf("jaeger: %v", err)
+	want := map[string]int{}
+	for _, t := range demo.Traces(sent) {
+		want[t.ID.String()] = len(t.Spans)
 	}
-	return found
+	client := s.hub.Client(4)
+	defer client.CloseIdleConnections()
+	var all []ptrace.Traces
+	for id, spans := range want {
+		var tds []ptrace.Traces
+		err := rig.Until(30*time.Second, func() error {
+			b, err := getBy(client, s.jaeger+"/api/v3/traces/"+id)
+			if err != nil {
+				return err
+			}
+			if tds, err = envelopes(b); err != nil {
+				return err
+			}
+			if n := count(tds); n < spans {
+				return fmt.Errorf("%d of %d spans", n, spans)
+			}
+			return nil
+		})
+		if err != nil {
+			s.t.Fatalf("jaeger, trace %s: %v", id, err)
+		}
+		all = append(all, tds...)
+	}
+	return demo.Traces(all)
 }
 
 // envelopes takes OTLP JSON out of {"result": ...}, one after the other.

@@ -32,16 +32,19 @@ func (t *Table) Decide(n *Node) Decision {
 			}
 		}
 	}
-	n.done = true
 	i := x.indexOf(n)
 	d := Decision{Span: t.id(x, i), Folded: folded}
+	n.done, n.sentAs = true, d.Span
 	g := n.group.find()
 	d.Trace, d.Provisional = t.groupTrace(g, x)
 	if g.app == (TraceID{}) {
 		g.own, g.decided, g.exchanges = d.Trace, true, nil
 	}
+	n.sent = d.Trace
 	if p := t.outer(x, i); p >= 0 {
-		d.Parent = t.id(x, p)
+		if d.Parent = t.id(x, p); x.hops[p].apart(d.Trace) {
+			d.LinkTrace, d.LinkSpan, d.Parent = x.hops[p].sent, d.Parent, 0
+		}
 	} else {
 		d.Parent = t.parentOf(n, x, &d)
 	}
@@ -58,8 +61,10 @@ func (t *Table) Decide(n *Node) Decision {
 			d.Parent = 0
 		}
 	}
-	if c := x.cause; c != nil && x.hops[0] == n && c.group.find() != g {
-		d.LinkTrace, _ = t.groupTrace(c.group.find(), c.ex)
+	if c := x.cause; c != nil && x.hops[0] == n && (c.group.find() != g || c.apart(d.Trace)) {
+		if d.LinkTrace, _ = t.groupTrace(c.group.find(), c.ex); c.done {
+			d.LinkTrace = c.sent
+		}
 		d.LinkSpan = t.id(c.ex, c.ex.indexOf(c))
 		if d.Parent == d.LinkSpan {
 			d.Parent = 0
@@ -72,6 +77,10 @@ func (t *Table) Decide(n *Node) Decision {
 	}
 	return d
 }
+
+// apart reports whether n was sent on with another trace id than id: a trace
+// whose id became known when part of it had left. Nobody is its child by id.
+func (n *Node) apart(id TraceID) bool { return n.done && n.sent != id }
 
 // gone reports whether n is folded into the process span of its host, or
 // dropped, rather than sent on.
@@ -116,9 +125,15 @@ func (t *Table) inner(x *exchange, i int) *Node {
 // id is the span id that hop i of x goes by: its own, but for the hop of the
 // client's host nearest the wire, whose id the server's host can know.
 func (t *Table) id(x *exchange, i int) hop.Key {
+	if x.hops[i].done && !x.hops[i].dropped {
+		return x.hops[i].sentAs // whatever came since
+	}
 	if x.lid != 0 && x.hops[i].Point.OfClient() {
 		w := -1
 		for j, h := range x.hops {
+			if h.done && h.sentAs == hop.Wire(x.lid) {
+				return x.hops[i].Span // it is taken
+			}
 			if h.Point.OfClient() && h.Host == x.hops[i].Host && !t.gone(x, h) {
 				w = j
 			}
@@ -349,7 +364,7 @@ func (t *Table) decideApp(n *Node) Decision {
 	if i < 0 {
 		return d
 	}
-	if p := t.id(best, i); p != n.Span && p != n.Parent {
+	if p := t.id(best, i); !best.hops[i].apart(n.Trace) && p != n.Span && p != n.Parent {
 		d.Original, d.Parent = n.parent(), p
 	}
 	return d
@@ -359,13 +374,13 @@ func (t *Table) decideApp(n *Node) Decision {
 // ids. If exactly one inbound hop of its process and trace contains it, that is
 // who.
 func (t *Table) decideRoot(n *Node, d Decision) Decision {
-	if h := n.via; h != nil && h.group.find() == n.group.find() {
+	if h := n.via; h != nil && h.group.find() == n.group.find() && !h.apart(n.Trace) {
 		d.Parent, d.Rooted = t.id(h.ex, h.ex.indexOf(h)), true
 		return d
 	}
 	var best *Node
 	for _, h := range n.group.find().inbound {
-		if h.ex.carried == (pair{}) && sameProcess(h, n) && h.Start <= n.Start+slackSameHost && n.End <= h.End+slackSameHost {
+		if h.ex.carried == (pair{}) && !h.apart(n.Trace) && sameProcess(h, n) && h.Start <= n.Start+slackSameHost && n.End <= h.End+slackSameHost {
 			if best != nil {
 				t.stats.Ambiguous++
 				return d

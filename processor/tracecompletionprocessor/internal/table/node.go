@@ -83,7 +83,9 @@ type Node struct {
 	// served is the server app span of what an inbound process hop brought, via
 	// that hop of that app span: known for spans that nobody sent ids to.
 	served, via *Node
-	done        bool // decided and sent on
+	done        bool    // decided and sent on
+	sent        TraceID // with this trace id
+	sentAs      hop.Key // and this span id
 	dropped     bool
 }
 
