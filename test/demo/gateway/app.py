@@ -1,6 +1,8 @@
 # The service behind the gateway of the demo: plain Python, without a line of
 # tracing. It looks a name up, asks the database and the cache, and answers.
 import os, random, socket, struct, sys, threading, time
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import mysql
 
 slow = os.environ.get("SLOW_STORE", "")  # while there is such a file, answers come late
 port, db, redis, dns = (int(a) for a in sys.argv[1:5])
