@@ -115,7 +115,7 @@ func (e *Engine) ask(s *session, d stream.Dir, head []byte) (found *l7.Protocol,
 		if slices.Contains(s.judged.Forbid, f) {
 			return nil, l7.No, false
 		}
-		if v = f.Detect(head); v >= l7.Request && e.plausible(c, d, v) {
+		if v = e.verdict(f, head); v >= l7.Request && e.plausible(c, d, v) {
 			return f, v, false
 		}
 		return nil, l7.No, v == l7.More || v == l7.Either
@@ -126,7 +126,7 @@ func (e *Engine) ask(s *session, d stream.Dir, head []byte) (found *l7.Protocol,
 				slices.Contains(s.judged.Forbid, p) {
 				continue
 			}
-			switch v := p.Detect(head); {
+			switch v := e.verdict(p, head); {
 			case v == l7.More:
 				more = true
 			case v == l7.Either:

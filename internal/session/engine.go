@@ -36,6 +36,10 @@ type Config struct {
 	// Unparsed is offered chunks that no protocol knows; true means taken: the
 	// connection is not muted. May be nil.
 	Unparsed func(*stream.Chunk) bool
+	// Contain: a panic of a protocol's code costs the connection that it was at,
+	// which is given up, and is counted. Without it the panic goes up, as tests
+	// and bug reports want it.
+	Contain bool
 }
 
 // Judgement is what is known of a connection before it says anything.

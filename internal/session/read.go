@@ -47,7 +47,7 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 		}
 		m := &e.msg
 		m.Reset()
-		n, err := s.parser.Parse(side, l7.Window{B: w[off:], End: final, Req: s.request(side)}, m)
+		n, err := e.parse(s, side, l7.Window{B: w[off:], End: final, Req: s.request(side)}, m)
 		if n <= 0 && (err == nil || err == l7.ErrSkip || err == l7.ErrEnd || err == l7.ErrBlind) {
 			err = l7.ErrLost // a parser that does not move on would never end
 		}
@@ -102,6 +102,9 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 				h.retain(buffered, w, off, e.cur)
 				return
 			}
+		case errPanic:
+			off = len(w)
+			e.mute(s)
 		default:
 			s.st.LostSync.Add(1)
 			off = len(w)
@@ -356,7 +359,7 @@ func (e *Engine) resync(s *session, d stream.Dir, pos uint64, b []byte) int {
 		if side == l7.Server {
 			want = l7.Response
 		}
-		if v := s.proto.Detect(b); v == want || v == l7.Either || e.quiet(s, d, pos) {
+		if v := e.verdict(s.proto, b); v == want || v == l7.Either || e.quiet(s, d, pos) {
 			k = 0
 		}
 	}

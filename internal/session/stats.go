@@ -29,6 +29,7 @@ type ProtoStats struct {
 	Orphans    atomic.Uint64 // answers without a request
 	Timeouts   atomic.Uint64 // requests never answered
 	Unanswered atomic.Uint64 // requests whose answer capture may have lost
+	Panics     atomic.Uint64 // faults of the protocol's code, each with a connection given up
 }
 
 func newStats(protocols []*l7.Protocol) *Stats {

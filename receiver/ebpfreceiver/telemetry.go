@@ -82,6 +82,7 @@ func newTelemetry(set component.TelemetrySettings, p *pipeline, c capture) (*tel
 			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.LostSync }, "reason", "lost_sync")
 			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Orphans }, "reason", "orphan")
 			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Unanswered }, "reason", "unanswered")
+			t.protocols(put, func(s *session.ProtoStats) *atomic.Uint64 { return &s.Panics }, "reason", "panic")
 		}},
 		{b.RegisterReceiverEbpfExtractedCallback, t.extracted},
 		{b.RegisterReceiverEbpfNamesLimitedCallback, func(put put) {

@@ -39,7 +39,7 @@ func (c *Config) wantedPair() func(local, remote netip.AddrPort) bool {
 }
 
 func (c *Config) sessionConfig(known []*l7.Protocol) session.Config {
-	out := session.Config{Options: c.options(), Timeout: c.SessionTimeout, Payload: c.payload()}
+	out := session.Config{Options: c.options(), Timeout: c.SessionTimeout, Payload: c.payload(), Contain: true}
 	for _, p := range known {
 		pc, said := c.Protocols[p.Name]
 		if said && !pc.Enabled {

@@ -479,7 +479,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfParseErrors, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_ebpf_parse_errors",
-		metric.WithDescription("Times that reading a connection lost its place, and answers without a request. [Alpha]"),
+		metric.WithDescription("Times that reading a connection lost its place, answers without a request, and faults of a reader (reason panic), each of which costs its connection only. [Alpha]"),
 		metric.WithUnit("{errors}"),
 	)
 	errs = errors.Join(errs, err)

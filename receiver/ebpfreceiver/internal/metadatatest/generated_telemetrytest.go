@@ -208,7 +208,7 @@ func AssertEqualReceiverEbpfNamesLimited(t *testing.T, tt *componenttest.Telemet
 func AssertEqualReceiverEbpfParseErrors(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_ebpf_parse_errors",
-		Description: "Times that reading a connection lost its place, and answers without a request. [Alpha]",
+		Description: "Times that reading a connection lost its place, answers without a request, and faults of a reader (reason panic), each of which costs its connection only. [Alpha]",
 		Unit:        "{errors}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
