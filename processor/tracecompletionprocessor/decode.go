@@ -157,6 +157,8 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 			n.Own = hop.ForeignSpan(formatPinpoint, v.Str())
 		case "db.system.name", "rpc.system.name", "messaging.system":
 			system = v.Str()
+		case "messaging.operation.type":
+			n.Received = v.Str() == "receive" || v.Str() == "process"
 		case "db.system", "rpc.system":
 			if system == "" {
 				system = v.Str()

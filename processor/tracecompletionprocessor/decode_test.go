@@ -30,6 +30,12 @@ func TestReadPinpoint(t *testing.T) {
 	if n.CarriedTrace != trace || uint64(n.CarriedSpan) != 8433734173727356949 || !n.CarriedOwn || text(n.CarriedCaller) != "2c7ffd1a20d060e7" {
 		t.Errorf("%x, %s, own %t, called by %s", n.CarriedTrace, text(n.CarriedSpan), n.CarriedOwn, text(n.CarriedCaller))
 	}
+	for op, want := range map[string]bool{"send": false, "settle": false, "receive": true, "process": true} {
+		n = table.Node{}
+		if read(&n, span(ptrace.SpanKindClient, map[string]any{"messaging.operation.type": op}), origin{}); n.Received != want {
+			t.Errorf("%s: received %t", op, n.Received)
+		}
+	}
 	n = table.Node{}
 	read(&n, span(ptrace.SpanKindConsumer, map[string]any{"pinpoint.span_id": "-2"}), origin{})
 	if text(n.Own) != "fffffffffffffffe" {

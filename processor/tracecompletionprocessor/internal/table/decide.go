@@ -336,28 +336,23 @@ func (t *Table) decideApp(n *Node) Decision {
 		return d
 	}
 	// Of the exchanges that carried the pair (a proxy passes it on), the one
-	// that reached n's process, else the last that began before n.
+	// that reached n's process, else the last that began before n. A message that
+	// n's process got of a broker comes before all that was sent.
 	var best *exchange
+	var i int
 	for _, x := range c.exchanges {
-		last := x.hops[len(x.hops)-1]
-		slack := slackOtherHost
-		if last.Host != 0 && last.Host == n.Host {
-			slack = slackSameHost
-		}
-		if x.group.find() != n.group.find() || last.Start > n.Start+slack || n.Start > last.End+slack {
+		at := x.reach(n)
+		if at < 0 || x.group.find() != n.group.find() {
 			continue
 		}
-		if last.Point == hop.ServerProcess && last.Process != 0 && n.Process != 0 && last.Process != n.Process {
-			continue
-		}
-		if best == nil || x.hops[len(x.hops)-1].Start > best.hops[len(best.hops)-1].Start {
-			best = x
+		if best == nil || x.received && !best.received ||
+			x.received == best.received && x.hops[at].Start > best.hops[i].Start {
+			best, i = x, at
 		}
 	}
 	if best == nil {
 		return d
 	}
-	i := len(best.hops) - 1
 	if t.gone(best, best.hops[i]) {
 		i = t.outer(best, i)
 	}

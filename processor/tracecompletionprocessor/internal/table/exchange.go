@@ -14,6 +14,7 @@ type exchange struct {
 	carried  pair
 	own      bool    // the carried span id is the callee's own
 	caller   hop.Key // then, the id that its caller has
+	received bool    // the client got them, with a message of a broker
 	// cause is the inbound process hop that led to it.
 	cause    *Node
 	evidence Evidence
@@ -90,7 +91,7 @@ func (t *Table) merge(a, b *exchange) {
 		a.xid = b.xid
 	}
 	if a.carried == (pair{}) {
-		a.carried, a.own, a.caller = b.carried, b.own, b.caller
+		a.carried, a.own, a.caller, a.received = b.carried, b.own, b.caller, b.received
 	}
 	if a.cause == nil {
 		a.cause, a.evidence = b.cause, b.evidence
@@ -133,6 +134,32 @@ func compareHops(a, b *Node) int {
 		return 1
 	}
 	return 0
+}
+
+// reach is the hop by which x, which carried the ids that n names, may have come
+// to the app span n. -1: none.
+func (x *exchange) reach(n *Node) int {
+	if x.received {
+		// The consumer was the client. When it comes to a message that it has got is
+		// its own affair: it may fetch many at once, and starts after all of them.
+		for i, h := range x.hops {
+			if h.Point == hop.ClientProcess && h.Process != 0 && h.Process == n.Process && h.Start <= n.Start+slackSameHost {
+				return i
+			}
+		}
+		return -1
+	}
+	i := len(x.hops) - 1
+	last := x.hops[i]
+	slack := slackOtherHost
+	if last.Host != 0 && last.Host == n.Host {
+		slack = slackSameHost
+	}
+	if last.Start > n.Start+slack || n.Start > last.End+slack ||
+		last.Point == hop.ServerProcess && last.Process != 0 && n.Process != 0 && last.Process != n.Process {
+		return -1
+	}
+	return i
 }
 
 // owned reports whether the client's own host saw the exchange. Others, gateways

@@ -26,8 +26,8 @@ var update = flag.Bool("update", false, "write what was found into the goldens")
 //	----
 //	trace and its spans as a tree
 //
-// Keys: host proc service trace parent xid lid carried=TRACE/SPAN own caller as rid (both
-// messages) ridresp sys sysresp linked judged udp provisional system port remote.
+// Keys: host proc service trace parent xid lid carried=TRACE/SPAN own caller as received
+// rid (both messages) ridresp sys sysresp linked judged udp provisional system port remote.
 type golden struct {
 	nodes []*Node
 	names map[hop.Key]string
@@ -128,6 +128,8 @@ func parseGolden(t *testing.T, head string) *golden {
 				g.names[n.CarriedSpan] = sp
 			case "own":
 				n.CarriedOwn = true
+			case "received":
+				n.Received = true
 			case "caller":
 				n.CarriedCaller = hop.Key(num(v))
 				g.names[n.CarriedCaller] = v

@@ -48,6 +48,9 @@ type Node struct {
 	CarriedSpan   hop.Key
 	CarriedOwn    bool
 	CarriedCaller hop.Key
+	// Received: the ids are those of a message that the server, a broker, handed
+	// to the client.
+	Received bool
 	// Own is the id that requests carry of an app span, if that is not Span:
 	// consumers of one message share it.
 	Own hop.Key

@@ -149,7 +149,7 @@ func (t *Table) addHop(n *Node) bool {
 	n.group = g
 
 	if n.CarriedTrace != (TraceID{}) && x.carried == (pair{}) {
-		x.carried, x.own, x.caller = pair{n.CarriedTrace, n.CarriedSpan}, n.CarriedOwn, n.CarriedCaller
+		x.carried, x.own, x.caller, x.received = pair{n.CarriedTrace, n.CarriedSpan}, n.CarriedOwn, n.CarriedCaller, n.Received
 		t.join(x.group, t.trace(n.CarriedTrace, true, nil))
 		c := t.carriers[x.carried]
 		if c == nil {
