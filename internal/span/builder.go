@@ -51,8 +51,11 @@ type Builder struct {
 	// process's spans go; since is when the batch in hand got its first span.
 	number uint64
 	since  int64
-	groups map[groupKey]ptrace.SpanSlice
-	names  names
+	// groups are the indices in spansOf.
+	groups  map[groupKey]int
+	spansOf []ptrace.SpanSlice
+	list    []l7.Attr // of newPlace
+	names   names
 	// sayings are what exchanges said that say the same again.
 	sayings sayings
 	text    l7.Text
@@ -86,7 +89,7 @@ func New(cfg Config, next func(td ptrace.Traces, spans int)) *Builder {
 	if cfg.MaxAge <= 0 {
 		cfg.MaxAge = defaultMaxAge
 	}
-	b := &Builder{cfg: cfg, next: next, batch: ptrace.NewTraces(), number: 1, groups: map[groupKey]ptrace.SpanSlice{}, w: newWriter(), names: newNames(cfg.Names)}
+	b := &Builder{cfg: cfg, next: next, batch: ptrace.NewTraces(), number: 1, groups: map[groupKey]int{}, w: newWriter(), names: newNames(cfg.Names)}
 	b.provisional = b.w.make([]l7.Attr{{Key: semconv.TraceProvisional, Int: 1, Kind: l7.AttrBool}})
 	for i, t := range [...]string{typeSession: semconv.TypeSession, typeRequest: semconv.TypeRequest, typeResponse: semconv.TypeResponse} {
 		b.types[i] = b.w.make([]l7.Attr{{Key: semconv.SessionType, Str: t}})
@@ -111,7 +114,7 @@ func (b *Builder) Put(l *cause.Linked) {
 	if b.spans == 0 {
 		b.since = x.Over
 	}
-	b.fill(b.w.span(&pl.spans), l, pl)
+	b.fill(b.w.span(&b.spansOf[pl.group]), l, pl)
 	if b.spans++; b.spans >= b.cfg.MaxSpans {
 		b.Flush()
 	}
@@ -133,6 +136,8 @@ func (b *Builder) Flush() {
 	b.batch, b.spans = ptrace.NewTraces(), 0
 	b.number++
 	clear(b.groups)
+	clear(b.spansOf)
+	b.spansOf = b.spansOf[:0]
 	b.next(td, n)
 }
 

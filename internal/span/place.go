@@ -22,8 +22,10 @@ type place struct {
 	proc  *who.Process
 	role  stream.Role
 	point hop.Point
-	// spans is where the batch of that number has the spans of proc.
-	spans ptrace.SpanSlice
+	// group is which of Builder.spansOf has the spans of proc, in the batch of that
+	// number. Not the list itself: a connection that says nothing more would keep
+	// a whole batch alive.
+	group int
 	batch uint64
 	// spoke: it is not the connection's first exchange; answered is when the last
 	// answer was whole (packets).
@@ -138,12 +140,13 @@ func (b *Builder) place(x *session.Exchange) *place {
 		k.proc = b.cfg.Process(pid)
 	}
 	pl.pid, pl.proc, pl.batch = pid, k.proc, b.number
-	spans, ok := b.groups[k]
+	i, ok := b.groups[k]
 	if !ok {
-		spans = b.group(c, k)
-		b.groups[k] = spans
+		i = len(b.spansOf)
+		b.spansOf = append(b.spansOf, b.group(c, k))
+		b.groups[k] = i
 	}
-	pl.spans = spans
+	pl.group = i
 	return pl
 }
 
@@ -205,7 +208,7 @@ const unknownService = "unknown_service"
 
 func (b *Builder) newPlace(c *stream.Conn) *place {
 	pl := &place{role: c.Role, point: pointOf(c)}
-	var list []l7.Attr
+	list := b.list[:0]
 	ends := 0 // of list, those about the server
 	defer func() {
 		n := len(list) - ends
@@ -213,6 +216,8 @@ func (b *Builder) newPlace(c *stream.Conn) *place {
 		if n := len(list); ends > 0 && list[n-1].Key == semconv.ServerPort {
 			pl.port = b.w.make(list[n-1:])
 		}
+		clear(list)
+		b.list = list
 	}()
 	str := func(k, v string) {
 		if v != "" {
@@ -255,9 +260,14 @@ func (b *Builder) newPlace(c *stream.Conn) *place {
 	} else {
 		str(semconv.NetworkType, "ipv4")
 	}
+	serverText, clientText := server.Addr().String(), client.Addr().String()
 	end := func(addr, port string, at netip.AddrPort) {
 		if a := at.Addr(); a.IsValid() && !a.IsUnspecified() {
-			str(addr, a.String())
+			text := clientText
+			if a == server.Addr() {
+				text = serverText
+			}
+			str(addr, text)
 		}
 		if at.Port() == 0 || c.Transport == 0 { // ICMP has an id there
 			return

@@ -96,8 +96,12 @@ func (w *writer) begin(m pcommon.Map) {
 
 // end gives the span its attributes.
 func (w *writer) end() {
-	kv := w.kv[:w.n:w.n]
-	w.kv = w.kv[w.n:]
+	n := w.n + len(w.later) + len(w.bins) // what the API adds finds room, too
+	if n > len(w.kv) {
+		w.room(n - w.n)
+	}
+	kv := w.kv[:w.n:n]
+	w.kv = w.kv[n:]
 	if w.fast {
 		*slots(&w.m) = kv
 	} else {
@@ -224,18 +228,28 @@ type shared struct {
 // keeps alive.
 func (w *writer) make(list []l7.Attr) shared {
 	out, lengths := make([]keyValue, 0, len(list)), uint64(0)
+	ints, strs := 0, 0
+	for i := range list {
+		switch list[i].Kind {
+		case l7.AttrInt:
+			ints++
+		case l7.AttrStr:
+			strs++
+		}
+	}
+	numbers, texts := make([]int64, 0, ints), make([]string, 0, strs)
 	for i := range list {
 		a := &list[i]
 		lengths |= 1 << (len(a.Key) & 63)
 		switch a.Kind {
 		case l7.AttrInt:
-			n := a.Int
-			out = append(out, keyValue{key: a.Key, typ: w.types.num, data: unsafe.Pointer(&n)})
+			numbers = append(numbers, a.Int)
+			out = append(out, keyValue{key: a.Key, typ: w.types.num, data: unsafe.Pointer(&numbers[len(numbers)-1])})
 		case l7.AttrBool:
 			out = append(out, keyValue{key: a.Key, typ: w.types.truth, data: w.truth(a.Int != 0)})
 		case l7.AttrStr:
-			s := a.Str
-			out = append(out, keyValue{key: a.Key, typ: w.types.str, data: unsafe.Pointer(&s)})
+			texts = append(texts, a.Str)
+			out = append(out, keyValue{key: a.Key, typ: w.types.str, data: unsafe.Pointer(&texts[len(texts)-1])})
 		}
 	}
 	return shared{out, lengths}
