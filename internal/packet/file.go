@@ -100,8 +100,13 @@ func (f *File) Close() error {
 	return f.closer.Close()
 }
 
-// inputBuffer is how much is read at once. It must hold one record.
-const inputBuffer = MaxFrame + 64<<10
+const (
+	// inputBuffer must hold one record.
+	inputBuffer = MaxFrame + 64<<10
+	// readAtOnce is small enough for what was read to still be in the CPU's cache
+	// when it is decoded.
+	readAtOnce = 128 << 10
+)
 
 // input hands out contiguous bytes of a stream without copying them twice.
 type input struct {
@@ -121,7 +126,7 @@ func (in *input) peek(n int) ([]byte, error) {
 	in.n -= in.i
 	in.i = 0
 	for empty := 0; in.n < n && in.err == nil; {
-		k, err := in.r.Read(in.buf[in.n:])
+		k, err := in.r.Read(in.buf[in.n:min(len(in.buf), in.n+readAtOnce)])
 		in.n += k
 		in.err = err
 		if k > 0 {

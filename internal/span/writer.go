@@ -36,10 +36,10 @@ type writer struct {
 	nnum    int
 	yes     *bool
 
-	spanType reflect.Type
-	spanSize uintptr
-	spans    unsafe.Pointer // what is left of a block of spans
-	nspans   int
+	spanBlock reflect.Type // an array of spans
+	spanSize  uintptr
+	spans     unsafe.Pointer // what is left of a block of spans
+	nspans    int
 }
 
 type bin struct {
@@ -62,8 +62,8 @@ func newWriter() writer {
 	w := writer{types: apiTypes, strings: new([blockStrings]string), numbers: new([blockNumbers]int64), yes: new(bool)}
 	*w.yes = true
 	if types, fast := inPlace(); fast {
-		w.types, w.fast, w.spanType = types, fast, spanType()
-		w.spanSize = w.spanType.Size()
+		t := spanType()
+		w.types, w.fast, w.spanBlock, w.spanSize = types, fast, reflect.ArrayOf(blockSpans, t), t.Size()
 	}
 	return w
 }
@@ -74,7 +74,7 @@ func (w *writer) span(list *ptrace.SpanSlice) ptrace.Span {
 		return list.AppendEmpty()
 	}
 	if w.nspans == 0 {
-		w.spans, w.nspans = reflect.MakeSlice(reflect.SliceOf(w.spanType), blockSpans, blockSpans).UnsafePointer(), blockSpans
+		w.spans, w.nspans = reflect.New(w.spanBlock).UnsafePointer(), blockSpans
 	}
 	orig := (*spansTwin)(unsafe.Pointer(list)).orig
 	*orig = append(*orig, w.spans)

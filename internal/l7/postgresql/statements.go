@@ -56,8 +56,9 @@ func (s *statements) prepare(name []byte, st statement) {
 	if len(name) > maxNameLen {
 		return
 	}
-	st.own()
-	for len(s.order) > 0 && (len(s.named) >= maxStatements || s.bytes+st.size() > maxStatementBytes || len(s.order) >= 2*maxStatements) {
+	kept := st // the unnamed ones stay off the heap
+	kept.own()
+	for len(s.order) > 0 && (len(s.named) >= maxStatements || s.bytes+kept.size() > maxStatementBytes || len(s.order) >= 2*maxStatements) {
 		s.remove(s.order[0])
 		s.order = s.order[1:]
 	}
@@ -65,8 +66,8 @@ func (s *statements) prepare(name []byte, st statement) {
 		s.named = map[string]*statement{}
 	}
 	n := strings.Clone(string(name))
-	s.named[n] = &st
-	s.bytes += st.size()
+	s.named[n] = &kept
+	s.bytes += kept.size()
 	s.order = append(s.order, n)
 }
 
