@@ -7,6 +7,7 @@ package causality
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -40,6 +41,9 @@ const minPrecision = 0.999
 type server struct {
 	name  string
 	needs []string
+	// with is what it is built with, where that depends on the machine, and why it
+	// is not what it should be.
+	with func() (string, error)
 	// start runs it on port; it calls backend and more: Redis, a database.
 	start func(dir string, port, backend int, more ...int) (*rig.Server, error)
 	// database: it calls MySQL too.
@@ -100,7 +104,26 @@ func goServer(_ string, port, backend int, more ...int) (*rig.Server, error) {
 }
 
 func node(_ string, port, backend int, _ ...int) (*rig.Server, error) {
-	return rig.Serve(port, "node", filepath.Join("servers", "app.js"), fmt.Sprint(port), fmt.Sprint(backend))
+	modules, _ := express()
+	framework, _ := nodeWith()
+	return rig.Serve(port, "env", "NODE_PATH="+modules, "node", filepath.Join("servers", "app.js"), fmt.Sprint(port), fmt.Sprint(backend), framework)
+}
+
+// installTime is how long npm may take to fetch express.
+const installTime = 30 * time.Second
+
+// express is the folder that Node finds it in.
+var express = sync.OnceValues(func() (string, error) {
+	return rig.NodeModules(context.Background(), filepath.Join("servers", "express"), installTime)
+})
+
+// nodeWith is what the server of Node is built with: where npm cannot fetch
+// express, with what Node has of its own.
+func nodeWith() (string, error) {
+	if _, err := express(); err != nil {
+		return "http", err
+	}
+	return "express", nil
 }
 
 // goapp is the path of the built Go servers.
@@ -114,7 +137,7 @@ var servers = []server{
 	{name: "pool behind a queue (Python)", needs: []string{"/usr/bin/python3"}, start: python("pool.py")},
 	{name: "asyncio, 100 connections", needs: []string{"/usr/bin/python3"}, start: python("aio.py", "100")},
 	{name: "asyncio, 4 connections", needs: []string{"/usr/bin/python3"}, start: python("aio.py", "4")},
-	{name: "Node, parallel calls", needs: []string{"node"}, start: node},
+	{name: "Node, parallel calls", needs: []string{"node"}, with: nodeWith, start: node},
 	{name: "nginx, upstream keep-alive", needs: []string{"nginx"}, start: nginx("keepalive 256;"), recall: 0.95},
 	{name: "nginx, new connections", needs: []string{"nginx"}, start: nginx(""), recall: 0.95},
 	{name: "nginx, its own X-Request-ID", needs: []string{"nginx"}, start: nginx("keepalive 256;", "proxy_set_header X-Request-ID $request_id; add_header X-Request-ID $request_id;"), recall: 0.95},
@@ -172,13 +195,21 @@ func TestCausality(t *testing.T) {
 			if err := rig.Missing(s.needs...); err != nil {
 				t.Skip(err)
 			}
+			name := s.name
+			if s.with != nil {
+				what, err := s.with()
+				if err != nil {
+					t.Log(err)
+				}
+				name += " (" + what + ")"
+			}
 			for _, c := range []int{1, 8, 64} {
 				n := requests
 				if c == 1 {
 					n /= 2
 				}
 				r := measure(t, bin, s, ups, c, n)
-				fmt.Fprintf(&table, "%-30s %4d %7d %9.4f %9.4f\n", s.name, c, r.calls, r.recall(), r.precision())
+				fmt.Fprintf(&table, "%-30s %4d %7d %9.4f %9.4f\n", name, c, r.calls, r.recall(), r.precision())
 				if r.precision() < minPrecision {
 					t.Errorf("at %d: %d of %d links are wrong", c, r.wrong, r.right+r.wrong)
 				}

@@ -6,11 +6,8 @@ package pinpoint
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,53 +21,13 @@ import (
 // installTime is how long npm may take to fetch the agent and what it traces.
 const installTime = 90 * time.Second
 
-// modules is a folder with shop.js and its node_modules. They are fetched once,
-// into the user's cache; where that fails the test is skipped.
+// modules is a folder with shop.js and its node_modules; where they cannot be
+// fetched the test is skipped.
 func modules(t *testing.T) string {
 	t.Helper()
-	if err := rig.Missing("node", "npm"); err != nil {
-		t.Skip(err)
-	}
-	lock, err := os.ReadFile("shop/package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
+	fetched, err := rig.NodeModules(t.Context(), "shop", installTime)
 	if err != nil {
 		t.Skip(err)
-	}
-	sum := sha256.Sum256(lock)
-	dir := filepath.Join(cache, "hopscope", "pinpoint-shop-"+hex.EncodeToString(sum[:8]))
-	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		tmp, err := os.MkdirTemp(filepath.Dir(dir), "pinpoint-shop-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(tmp)
-		for _, name := range []string{"package.json", "package-lock.json"} {
-			b, err := os.ReadFile(filepath.Join("shop", name))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(tmp, name), b, 0o644)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), installTime)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-		cmd.Dir, cmd.WaitDelay = tmp, time.Second
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Skipf("npm cannot fetch Pinpoint's agent: %v\n%s", err, out)
-		}
-		if err := os.Rename(tmp, dir); err != nil && !os.IsExist(err) {
-			if _, there := os.Stat(filepath.Join(dir, "node_modules")); there != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 	js, err := os.ReadFile("shop/shop.js")
 	if err != nil {
@@ -80,7 +37,7 @@ func modules(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(home, "shop.js"), js, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(dir, "node_modules"), filepath.Join(home, "node_modules")); err != nil {
+	if err := os.Symlink(fetched, filepath.Join(home, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
 	return home
