@@ -10,18 +10,26 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"time"
 )
 
-// gcPercent: what lives is small, what is made and dropped is not; collecting
-// four times as rarely costs some ten megabytes and saves a fifth of the time.
-const gcPercent = 400
+// What lives is small, what is made and dropped is not: the heap may grow by
+// heapRoom*gcPercent/100, a hundred megabytes, beyond what gcPercent of the living
+// gives. A small heap is collected too often, and a higher percentage alone would
+// let a large one grow without need.
+const (
+	gcPercent = 200
+	heapRoom  = 48 << 20 // never touched: it takes address space alone
+)
 
 func main() {
 	debug.SetGCPercent(gcPercent)
+	room := make([]byte, heapRoom)
+	defer runtime.KeepAlive(room)
 	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "hopscope-replay:", err)
