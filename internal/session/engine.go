@@ -259,6 +259,9 @@ func (e *Engine) Put(c *stream.Chunk) {
 			e.bytes(s, c, b, absent > 0 || c.End)
 		}
 		if absent > 0 {
+			if s.proto != nil && !s.mute && h.skip < absent {
+				e.stats.Cut.Add(1)
+			}
 			e.absent(s, c.Dir, absent)
 		}
 		if s.proto != nil {

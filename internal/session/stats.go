@@ -14,6 +14,7 @@ type Stats struct {
 	HoleBytes  atomic.Uint64
 	Unknown    atomic.Uint64 // connections that no protocol knew
 	Conflict   atomic.Uint64 // detections at odds with the connection's direction
+	Cut        atomic.Uint64 // chunks captured in part, where more than the rest of one message lay beyond
 	WindowFull atomic.Uint64 // messages cut by the window limit
 	PendFull   atomic.Uint64 // connections with more requests open than the limit
 	Muted      atomic.Uint64 // chunks of connections that were given up

@@ -289,6 +289,7 @@ func (t *telemetry) dropped(put put) {
 	tell("stream", "unknown_socket", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().Unknown }))
 	tell("stream", "no_peer", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().NoPeer }))
 	tell("stream", "too_many_connections", t.sum(func(s *shard) *atomic.Uint64 { return &s.table.Stats().Evicted }))
+	tell("session", "cut", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.Cut }))
 	tell("session", "window_full", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.WindowFull }))
 	tell("session", "too_many_pending", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.PendFull }))
 	tell("session", "unknown_protocol", t.sessions(func(s *session.Stats) *atomic.Uint64 { return &s.Unknown }))
