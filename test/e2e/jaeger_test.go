@@ -21,60 +21,18 @@ import (
 	"github.com/hopscope/hopscope/test/rig"
 )
 
-// JaegerEnv names a Jaeger v2 program; make test-e2e builds one and sets it.
-const JaegerEnv = "HOPSCOPE_JAEGER"
-
-const jaegerConfig = `
-service:
-  extensions: [jaeger_storage, jaeger_query]
-  pipelines:
-    traces: {receivers: [otlp], exporters: [jaeger_storage_exporter]}
-  telemetry: {metrics: {level: none}}
-extensions:
-  jaeger_query:
-    storage: {traces: memory}
-    http: {endpoint: 127.0.0.1:%[1]d}
-    grpc: {endpoint: 127.0.0.1:%[2]d}
-  jaeger_storage: {backends: {memory: {memory: {max_traces: 10000}}}}
-receivers:
-  otlp: {protocols: {grpc: {endpoint: 127.0.0.1:%[3]d}}}
-exporters:
-  jaeger_storage_exporter: {trace_storage: memory}
-`
-
 // jaeger starts a Jaeger and gives its query URL and its OTLP/gRPC address.
 func jaeger(t *testing.T) (query, otlp string) {
 	t.Helper()
-	bin := os.Getenv(JaegerEnv)
-	if bin == "" {
-		t.Skipf("%s is not set: make test-e2e builds Jaeger and sets it", JaegerEnv)
+	if os.Getenv(rig.JaegerEnv) == "" {
+		t.Skipf("%s is not set: make test-e2e builds Jaeger and sets it", rig.JaegerEnv)
 	}
-	var ports [3]int
-	for i := range ports {
-		var err error
-		if ports[i], err = rig.Port(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	config := filepath.Join(t.TempDir(), "jaeger.yaml")
-	write(t, config, fmt.Sprintf(jaegerConfig, ports[0], ports[1], ports[2]))
-	p, err := rig.Start(bin, "--config", config)
+	j, err := rig.StartJaeger(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Stop() })
-	query = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	err = p.Until(30*time.Second, func() error {
-		if err := rig.Listens(ports[2]); err != nil {
-			return err
-		}
-		_, err := rig.Get(context.Background(), query+"/api/v3/services")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return query, fmt.Sprintf("127.0.0.1:%d", ports[2])
+	t.Cleanup(func() { _ = j.Stop() })
+	return j.Query, j.OTLP
 }
 
 // TestJaeger sends a trace over OTLP through the jaeger example and asks it back

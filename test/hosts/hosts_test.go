@@ -18,6 +18,7 @@ import (
 
 	"github.com/hopscope/hopscope/internal/semconv"
 	"github.com/hopscope/hopscope/test/demo"
+	"github.com/hopscope/hopscope/test/rig"
 )
 
 // nonce is the number of the request that a span belongs to, by what it says
@@ -208,8 +209,8 @@ func number(name string, else_ int) int {
 
 func needsJaeger(t *testing.T) {
 	t.Helper()
-	if os.Getenv(jaegerEnv) == "" {
-		t.Skipf("%s is not set: make test-e2e builds Jaeger and sets it", jaegerEnv)
+	if os.Getenv(rig.JaegerEnv) == "" {
+		t.Skipf("%s is not set: make test-e2e builds Jaeger and sets it", rig.JaegerEnv)
 	}
 }
 

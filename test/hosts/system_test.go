@@ -112,7 +112,7 @@ func start(t *testing.T, o options) *system {
 	}
 
 	jaegerOTLP := ""
-	if bin := os.Getenv(jaegerEnv); bin != "" {
+	if bin := os.Getenv(rig.JaegerEnv); bin != "" {
 		jaegerOTLP = s.startJaeger(bin, dir)
 	}
 	for g := range o.gateways {
@@ -216,31 +216,10 @@ func getBy(client *http.Client, url string) ([]byte, error) {
 	return b, err
 }
 
-// jaegerEnv names a Jaeger v2 program.
-const jaegerEnv = "HOPSCOPE_JAEGER"
-
-const jaegerConfig = `
-service:
-  extensions: [jaeger_storage, jaeger_query]
-  pipelines:
-    traces: {receivers: [otlp], exporters: [jaeger_storage_exporter]}
-  telemetry: {metrics: {level: none}, logs: {level: warn}}
-extensions:
-  jaeger_query:
-    storage: {traces: memory}
-    http: {endpoint: "127.0.0.1:16686"}
-    grpc: {endpoint: "127.0.0.1:16685"}
-  jaeger_storage: {backends: {memory: {memory: {max_traces: 100000}}}}
-receivers:
-  otlp: {protocols: {grpc: {endpoint: "127.0.0.1:4317"}}}
-exporters:
-  jaeger_storage_exporter: {trace_storage: memory}
-`
-
 func (s *system) startJaeger(bin, dir string) (otlp string) {
 	s.t.Helper()
 	conf := filepath.Join(dir, "jaeger.yaml")
-	if err := os.WriteFile(conf, []byte(jaegerConfig), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(rig.JaegerConfig(16686, 16685, 4317)), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	p, err := s.hub.Start(dir, nil, bin, "--config", conf)

@@ -1,11 +1,8 @@
 package pinpoint
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,51 +11,15 @@ import (
 	"github.com/hopscope/hopscope/test/rig"
 )
 
-// jaegerEnv names a Jaeger v2 program; make test-e2e builds one and sets it.
-const jaegerEnv = "HOPSCOPE_JAEGER"
-
-const jaegerConfig = `
-service:
-  extensions: [jaeger_storage, jaeger_query]
-  pipelines:
-    traces: {receivers: [otlp], exporters: [jaeger_storage_exporter]}
-  telemetry: {metrics: {level: none}}
-extensions:
-  jaeger_query:
-    storage: {traces: memory}
-    http: {endpoint: 127.0.0.1:%[1]d}
-    grpc: {endpoint: 127.0.0.1:%[2]d}
-  jaeger_storage: {backends: {memory: {memory: {max_traces: 10000}}}}
-receivers:
-  otlp: {protocols: {grpc: {endpoint: 127.0.0.1:%[3]d}}}
-exporters:
-  jaeger_storage_exporter: {trace_storage: memory}
-`
-
 // jaeger starts a Jaeger and gives its query URL and its OTLP/gRPC address.
 func jaeger(t *testing.T) (query, otlp string) {
 	t.Helper()
-	p := freePorts(t)
-	config := filepath.Join(t.TempDir(), "jaeger.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, jaegerConfig, p.agent, p.stat, p.span), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	j, err := rig.Start(os.Getenv(jaegerEnv), "--config", config)
+	j, err := rig.StartJaeger(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = j.Stop() })
-	query = fmt.Sprintf("http://127.0.0.1:%d", p.agent)
-	if err := j.Until(30*time.Second, func() error {
-		if err := rig.Listens(p.span); err != nil {
-			return err
-		}
-		_, err := rig.Get(context.Background(), query+"/api/v3/services")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return query, fmt.Sprintf("127.0.0.1:%d", p.span)
+	return j.Query, j.OTLP
 }
 
 // inJaeger: as Jaeger shows them, orders are one trace each over both

@@ -90,7 +90,7 @@ func TestAgent(t *testing.T) {
 		}
 	}
 	jaegerURL, exporter, more := "", "", ""
-	if os.Getenv(jaegerEnv) != "" {
+	if os.Getenv(rig.JaegerEnv) != "" {
 		var otlp string
 		jaegerURL, otlp = jaeger(t)
 		exporter, more = fmt.Sprintf("otlp_grpc: {endpoint: '%s', tls: {insecure: true}}", otlp), ", otlp_grpc"
