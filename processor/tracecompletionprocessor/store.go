@@ -3,6 +3,7 @@ package tracecompletionprocessor
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/links"
 )
@@ -18,7 +19,8 @@ func newStore(ctx context.Context, c *LinksConfig) (links.Store, error) {
 		return nil, fmt.Errorf("links::redis::tls: %w", err)
 	}
 	s := links.RedisSettings{
-		Addresses: r.Endpoints, Cluster: r.Mode == modeCluster, Username: r.Username, Password: string(r.Password),
+		// A copy: the client of a cluster appends to it the nodes that it finds.
+		Addresses: slices.Clone(r.Endpoints), Cluster: r.Mode == modeCluster, Username: r.Username, Password: string(r.Password),
 		SentinelPassword: string(r.SentinelPassword), DB: r.DB, TLS: tls, Prefix: r.Prefix, TTL: c.TTL, Queue: r.Queue,
 	}
 	if r.Mode == modeSentinel {
