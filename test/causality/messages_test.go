@@ -54,7 +54,7 @@ func TestMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	const count = 100
-	script := filepath.Join("servers", "queue.py")
+	script := filepath.Join("servers", "broker.py")
 	consumer := exec.Command("/usr/bin/python3", script, "consume", fmt.Sprint(at), fmt.Sprint(count))
 	consumer.Stderr = os.Stderr
 	said, err := consumer.StdoutPipe()

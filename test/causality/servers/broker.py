@@ -1,6 +1,6 @@
 # A producer or a consumer of NATS, with as much of its protocol as that takes.
 #
-#	queue.py produce|consume PORT COUNT
+#	broker.py produce|consume PORT COUNT
 import socket, sys
 
 what, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
