@@ -217,9 +217,10 @@ func (a *Assembler) giveUp(f *flow) {
 	o := &f.half[d^1]
 	if w := h.waiting(); len(w) == 0 || w[0].pos > target || w[0].hasDep && o.seen && w[0].dep > o.next {
 		// Nothing follows at once that would show the jump: say it, so that the
-		// answer to what is missing is not taken for another's.
+		// answer to what is missing is not taken for another's. It has no time of its
+		// own: what comes behind it may have been seen before the other end's last.
 		c := &a.chunk
-		*c = Chunk{Conn: &f.conn, Dir: d, Pos: target, Seq: h.base + uint32(target), Time: max(h.time, f.half[d^1].time)}
+		*c = Chunk{Conn: &f.conn, Dir: d, Pos: target, Seq: h.base + uint32(target), Time: h.time}
 		a.next(c)
 	}
 	a.pump(f)
