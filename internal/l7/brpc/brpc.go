@@ -60,42 +60,13 @@ type meta struct {
 	text                []byte
 }
 
-// fields gives f each field of a protobuf message; false if it is none.
-func fields(b []byte, f func(num int, v uint64, bytes []byte) bool) bool {
-	c := l7.Cursor{B: b}
-	for c.Len() > 0 {
-		tag := c.Uvarint()
-		var v uint64
-		var s []byte
-		switch tag & 7 {
-		case 0:
-			v = c.Uvarint()
-		case 1:
-			v = c.U64LE()
-		case 2:
-			n := c.Uvarint()
-			if n > uint64(c.Len()) {
-				return false
-			}
-			s = c.Take(int(n))
-		case 5:
-			v = uint64(c.U32LE())
-		default:
-			return false
-		}
-		if c.Short() || tag>>3 == 0 || tag>>3 > 1<<16 || !f(int(tag>>3), v, s) {
-			return false
-		}
-	}
-	return true
-}
-
 func readMeta(b []byte) (m meta, ok bool) {
-	ok = fields(b, func(num int, v uint64, s []byte) bool {
+	inner := true
+	ok = l7.ProtoFields(b, func(num int, v uint64, s []byte) {
 		switch num {
 		case 1:
 			m.request = true
-			return fields(s, func(num int, v uint64, s []byte) bool {
+			inner = inner && l7.ProtoFields(s, func(num int, v uint64, s []byte) {
 				switch num {
 				case 1:
 					m.service = s
@@ -112,25 +83,22 @@ func readMeta(b []byte) (m meta, ok bool) {
 				case 7:
 					m.requestID = s
 				}
-				return true
 			})
 		case 2:
 			m.response = true
-			return fields(s, func(num int, v uint64, s []byte) bool {
+			inner = inner && l7.ProtoFields(s, func(num int, v uint64, s []byte) {
 				switch num {
 				case 1:
 					m.code = int32(v)
 				case 2:
 					m.text = s
 				}
-				return true
 			})
 		case 4:
 			m.correlation = v
 		}
-		return true
 	})
-	return m, ok && m.request != m.response
+	return m, ok && inner && m.request != m.response
 }
 
 func detect(b []byte) l7.Verdict {

@@ -120,37 +120,6 @@ type frame struct {
 	rest  []byte // metadata and payload, of SEND and MESSAGE
 }
 
-// field calls f for each field of a protobuf message; false if it is none.
-func fields(b []byte, f func(num int, v uint64, s []byte)) bool {
-	c := l7.Cursor{B: b}
-	for c.Len() > 0 {
-		tag := c.Uvarint()
-		var v uint64
-		var s []byte
-		switch tag & 7 {
-		case 0:
-			v = c.Uvarint()
-		case 1:
-			v = c.U64LE()
-		case 2:
-			n := c.Uvarint()
-			if n > uint64(c.Len()) {
-				return false
-			}
-			s = c.Take(int(n))
-		case 5:
-			v = uint64(c.U32LE())
-		default:
-			return false
-		}
-		if c.Short() || tag>>3 == 0 || tag>>3 > 1<<12 {
-			return false
-		}
-		f(int(tag>>3), v, s)
-	}
-	return true
-}
-
 func read(b []byte) (f frame, ok, more bool) {
 	c := l7.Cursor{B: b}
 	total, size := c.U32(), c.U32()
@@ -172,7 +141,7 @@ func read(b []byte) (f frame, ok, more bool) {
 		return f, false, true
 	}
 	n := 0
-	good := fields(cmd, func(num int, v uint64, s []byte) {
+	good := l7.ProtoFields(cmd, func(num int, v uint64, s []byte) {
 		switch n++; {
 		case n == 1 && num == 1:
 			f.typ = int(v)
@@ -230,7 +199,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 func (p *parser) message(f *frame, m *l7.Message) error {
 	var num [8]uint64
 	var txt [8][]byte
-	fields(f.body, func(n int, v uint64, s []byte) {
+	l7.ProtoFields(f.body, func(n int, v uint64, s []byte) {
 		if n < len(num) && txt[n] == nil {
 			num[n], txt[n] = v, s
 		}
@@ -355,11 +324,11 @@ func (p *parser) metadata(b []byte, m *l7.Message) {
 		return
 	}
 	count := int64(1)
-	fields(meta, func(num int, v uint64, s []byte) {
+	l7.ProtoFields(meta, func(num int, v uint64, s []byte) {
 		switch num {
 		case 4: // a property: key 1, value 2
 			var k, val []byte
-			fields(s, func(n int, _ uint64, t []byte) {
+			l7.ProtoFields(s, func(n int, _ uint64, t []byte) {
 				switch n {
 				case 1:
 					k = t
@@ -382,7 +351,7 @@ func (p *parser) metadata(b []byte, m *l7.Message) {
 // messageID is ledger:entry of MessageIdData.
 func messageID(t *l7.Text, b []byte) string {
 	var ledger, entry uint64
-	if len(b) == 0 || !fields(b, func(n int, v uint64, _ []byte) {
+	if len(b) == 0 || !l7.ProtoFields(b, func(n int, v uint64, _ []byte) {
 		switch n {
 		case 1:
 			ledger = v
