@@ -8,6 +8,7 @@ func rooms() []Room {
 		event    = "internal/event"
 		h2       = "internal/h2"
 		hop      = "internal/hop"
+		inplace  = "internal/inplace"
 		kernel   = "internal/kernel"
 		l7       = "internal/l7"
 		l7Each   = "internal/l7/*"
@@ -40,14 +41,15 @@ func rooms() []Room {
 		{Path: semconv},
 		{Path: "internal/tap", Doors: []string{packet, hop, kernel}},
 		{Path: "internal/flow", Doors: []string{packet, stream, hop, l7, semconv}},
-		{Path: span, Doors: []string{cause, session, stream, l7, who, hop, semconv}},
+		{Path: inplace},
+		{Path: span, Doors: []string{cause, session, stream, l7, who, hop, semconv, inplace}},
 		{Path: wasmhost + "/**"},
 		{Path: "internal/house"},
 
 		{Path: "receiver/ebpfreceiver/**", Doors: []string{"internal/*", list}},
 		{Path: "receiver/pinpointreceiver/**", Doors: []string{hop, semconv, packet, "internal/tap", stream, l7, h2, "internal/l7/sqltext"}},
 		{Path: "processor/wasmparserprocessor/**", Doors: []string{wasmhost, semconv, hop}},
-		{Path: "processor/tracecompletionprocessor/**", Doors: []string{hop, semconv}},
+		{Path: "processor/tracecompletionprocessor/**", Doors: []string{hop, semconv, inplace}},
 		{Path: "exporter/tracestoreexporter/**", Doors: []string{hop, semconv}},
 
 		{Path: "cmd/*", Doors: []string{"internal/*", list, "receiver/ebpfreceiver", "receiver/ebpfreceiver/*", "processor/wasmparserprocessor"}},

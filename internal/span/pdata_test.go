@@ -7,31 +7,21 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/hopscope/hopscope/internal/inplace"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/stream"
 )
 
-// TestInPlace: the pdata that we are built with has the layout that writing in
-// place rests on.
-func TestInPlace(t *testing.T) {
-	if _, ok := inPlace(); !ok {
-		t.Fatal("attributes can't be written in place: see pdata.go")
-	}
-}
-
 // TestPooling: where pdata uses values again, none may be shared.
 func TestPooling(t *testing.T) {
-	if err := featuregate.GlobalRegistry().Set(poolingGate, true); err != nil {
+	if err := featuregate.GlobalRegistry().Set(inplace.PoolingGate, true); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := featuregate.GlobalRegistry().Set(poolingGate, false); err != nil {
+		if err := featuregate.GlobalRegistry().Set(inplace.PoolingGate, false); err != nil {
 			t.Fatal(err)
 		}
 	}()
-	if _, ok := inPlace(); ok {
-		t.Error("attributes are written in place")
-	}
 	if New(Config{}, nil).w.fast {
 		t.Error("the builder does not ask")
 	}

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/inplace"
 	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/session"
 )
@@ -42,15 +43,15 @@ func (e *saying) learn(w *writer) {
 	if len(w.later) > 0 || w.outside {
 		return // not all of it is there
 	}
-	e.kv = shared{kv: append([]keyValue(nil), w.kv[w.own:w.n]...), lengths: w.lengths}
+	e.kv = shared{kv: append([]inplace.KeyValue(nil), w.kv[w.own:w.n]...), lengths: w.lengths}
 	for i := range e.kv.kv {
-		switch kv := &e.kv.kv[i]; kv.typ {
-		case w.types.str:
-			s := strings.Clone(*(*string)(kv.data))
-			kv.data = unsafe.Pointer(&s)
-		case w.types.num:
-			n := *(*int64)(kv.data)
-			kv.data = unsafe.Pointer(&n)
+		switch kv := &e.kv.kv[i]; kv.Type {
+		case w.Types.Str:
+			s := strings.Clone(*(*string)(kv.Data))
+			kv.Data = unsafe.Pointer(&s)
+		case w.Types.Num:
+			n := *(*int64)(kv.Data)
+			kv.Data = unsafe.Pointer(&n)
 		}
 	}
 }

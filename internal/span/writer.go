@@ -1,23 +1,24 @@
 package span
 
 import (
-	"reflect"
 	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/hopscope/hopscope/internal/inplace"
 	"github.com/hopscope/hopscope/internal/l7"
 )
 
 // writer writes the attributes of one span after the other.
 type writer struct {
-	types valueTypes
-	fast  bool // in place, see pdata.go; else through the API
+	inplace.Values
+	spans inplace.Spans
+	fast  bool // in place; else through the API
 	m     pcommon.Map
 	// kv[:n] are the attributes of the span in hand; the rest of kv is for the
 	// next ones.
-	kv []keyValue
+	kv []inplace.KeyValue
 	n  int
 	// own is where in kv the attributes begin that messages may override.
 	own int
@@ -30,16 +31,7 @@ type writer struct {
 	later []l7.Attr
 	bins  []bin
 
-	strings *[blockStrings]string
-	nstr    int // used of strings
-	numbers *[blockNumbers]int64
-	nnum    int
-	yes     *bool
-
-	spanBlock reflect.Type // an array of spans
-	spanSize  uintptr
-	spans     unsafe.Pointer // what is left of a block of spans
-	nspans    int
+	yes *bool
 }
 
 type bin struct {
@@ -47,23 +39,20 @@ type bin struct {
 	b   []byte
 }
 
-// Blocks are small, so that a span that somebody keeps does not keep many
-// others alive: 512 slots are 20 KiB, some fourteen spans.
 const (
-	blockSlots   = 512
-	blockStrings = 256
-	blockNumbers = 256
-	blockSpans   = 16
+	// blockSlots is small, so that a span that somebody keeps does not keep many
+	// others alive: 512 slots are 20 KiB, some fourteen spans.
+	blockSlots = 512
 	// usualSlots is what a span may need; the few that need more are moved.
 	usualSlots = 40
 )
 
 func newWriter() writer {
-	w := writer{types: apiTypes, strings: new([blockStrings]string), numbers: new([blockNumbers]int64), yes: new(bool)}
+	types, fast := inplace.Use()
+	w := writer{Values: inplace.NewValues(types), fast: fast, yes: new(bool)}
 	*w.yes = true
-	if types, fast := inPlace(); fast {
-		t := spanType()
-		w.types, w.fast, w.spanBlock, w.spanSize = types, fast, reflect.ArrayOf(blockSpans, t), t.Size()
+	if fast {
+		w.spans = inplace.NewSpans()
 	}
 	return w
 }
@@ -73,23 +62,13 @@ func (w *writer) span(list *ptrace.SpanSlice) ptrace.Span {
 	if !w.fast {
 		return list.AppendEmpty()
 	}
-	if w.nspans == 0 {
-		w.spans, w.nspans = reflect.New(w.spanBlock).UnsafePointer(), blockSpans
-	}
-	orig := (*spansTwin)(unsafe.Pointer(list)).orig
-	*orig = append(*orig, w.spans)
-	if w.nspans--; w.nspans > 0 {
-		w.spans = unsafe.Add(w.spans, w.spanSize)
-	} else {
-		w.spans = nil
-	}
-	return list.At(len(*orig) - 1)
+	return w.spans.Add(list)
 }
 
 // begin starts a span.
 func (w *writer) begin(m pcommon.Map) {
 	if len(w.kv) < usualSlots {
-		w.kv = make([]keyValue, blockSlots)
+		w.kv = make([]inplace.KeyValue, blockSlots)
 	}
 	w.m, w.n, w.own, w.lengths, w.outside = m, 0, 0, 0, false
 }
@@ -103,7 +82,7 @@ func (w *writer) end() {
 	kv := w.kv[:w.n:n]
 	w.kv = w.kv[n:]
 	if w.fast {
-		*slots(&w.m) = kv
+		*inplace.Slots(&w.m) = kv
 	} else {
 		w.m.EnsureCapacity(len(kv))
 		for i := range kv {
@@ -126,60 +105,38 @@ func (w *writer) end() {
 }
 
 // put is for layouts that we do not know.
-func (w *writer) put(kv *keyValue) {
-	switch kv.typ {
-	case w.types.str:
-		w.m.PutStr(kv.key, *(*string)(kv.data))
-	case w.types.num:
-		w.m.PutInt(kv.key, *(*int64)(kv.data))
-	case w.types.truth:
-		w.m.PutBool(kv.key, *(*bool)(kv.data))
+func (w *writer) put(kv *inplace.KeyValue) {
+	switch kv.Type {
+	case w.Types.Str:
+		w.m.PutStr(kv.Key, *(*string)(kv.Data))
+	case w.Types.Num:
+		w.m.PutInt(kv.Key, *(*int64)(kv.Data))
+	case w.Types.Truth:
+		w.m.PutBool(kv.Key, *(*bool)(kv.Data))
 	}
 }
 
 // slot is the next attribute, k.
-func (w *writer) slot(k string) *keyValue {
+func (w *writer) slot(k string) *inplace.KeyValue {
 	if w.n >= len(w.kv) {
 		w.room(1)
 	}
 	kv := &w.kv[w.n]
 	w.n++
 	w.lengths |= 1 << (len(k) & 63)
-	kv.key = k
+	kv.Key = k
 	return kv
 }
 
 // room makes room for n more attributes.
 func (w *writer) room(n int) {
-	kv := make([]keyValue, max(blockSlots, 2*(w.n+n)))
+	kv := make([]inplace.KeyValue, max(blockSlots, 2*(w.n+n)))
 	copy(kv, w.kv[:w.n])
 	w.kv = kv
 }
 
-func (w *writer) str(k, v string)       { w.text(w.slot(k), v) }
-func (w *writer) int(k string, n int64) { w.number(w.slot(k), n) }
-
-// text makes v the value of kv.
-func (w *writer) text(kv *keyValue, v string) {
-	if w.nstr == blockStrings {
-		w.strings, w.nstr = new([blockStrings]string), 0
-	}
-	p := &w.strings[w.nstr&(blockStrings-1)]
-	w.nstr++
-	*p = v
-	kv.typ, kv.data = w.types.str, unsafe.Pointer(p)
-}
-
-// number makes n the value of kv.
-func (w *writer) number(kv *keyValue, n int64) {
-	if w.nnum == blockNumbers {
-		w.numbers, w.nnum = new([blockNumbers]int64), 0
-	}
-	p := &w.numbers[w.nnum&(blockNumbers-1)]
-	w.nnum++
-	*p = n
-	kv.typ, kv.data = w.types.num, unsafe.Pointer(p)
-}
+func (w *writer) str(k, v string)       { w.Text(w.slot(k), v) }
+func (w *writer) int(k string, n int64) { w.Number(w.slot(k), n) }
 
 // bytes goes around: only the API makes byte values.
 func (w *writer) bytes(k string, v []byte) {
@@ -220,14 +177,14 @@ func (w *writer) all(list shared) {
 
 // shared are attributes of several spans.
 type shared struct {
-	kv      []keyValue
+	kv      []inplace.KeyValue
 	lengths uint64 // as writer.lengths
 }
 
 // make prepares attributes to be shared: values of their own, that no block
 // keeps alive.
 func (w *writer) make(list []l7.Attr) shared {
-	out, lengths := make([]keyValue, 0, len(list)), uint64(0)
+	out, lengths := make([]inplace.KeyValue, 0, len(list)), uint64(0)
 	ints, strs := 0, 0
 	for i := range list {
 		switch list[i].Kind {
@@ -244,12 +201,12 @@ func (w *writer) make(list []l7.Attr) shared {
 		switch a.Kind {
 		case l7.AttrInt:
 			numbers = append(numbers, a.Int)
-			out = append(out, keyValue{key: a.Key, typ: w.types.num, data: unsafe.Pointer(&numbers[len(numbers)-1])})
+			out = append(out, inplace.KeyValue{Key: a.Key, Type: w.Types.Num, Data: unsafe.Pointer(&numbers[len(numbers)-1])})
 		case l7.AttrBool:
-			out = append(out, keyValue{key: a.Key, typ: w.types.truth, data: w.truth(a.Int != 0)})
+			out = append(out, inplace.KeyValue{Key: a.Key, Type: w.Types.Truth, Data: w.truth(a.Int != 0)})
 		case l7.AttrStr:
 			texts = append(texts, a.Str)
-			out = append(out, keyValue{key: a.Key, typ: w.types.str, data: unsafe.Pointer(&texts[len(texts)-1])})
+			out = append(out, inplace.KeyValue{Key: a.Key, Type: w.Types.Str, Data: unsafe.Pointer(&texts[len(texts)-1])})
 		}
 	}
 	return shared{out, lengths}
@@ -270,20 +227,20 @@ func (w *writer) messages(list []l7.Attr) {
 		a := &list[i]
 		switch a.Kind {
 		case l7.AttrInt:
-			w.number(w.over(a.Key), a.Int)
+			w.Number(w.over(a.Key), a.Int)
 		case l7.AttrBool:
 			kv := w.over(a.Key)
-			kv.typ, kv.data = w.types.truth, w.truth(a.Int != 0)
+			kv.Type, kv.Data = w.Types.Truth, w.truth(a.Int != 0)
 		case l7.AttrList:
 			w.later = append(w.later, *a)
 		default:
-			w.text(w.over(a.Key), a.Str)
+			w.Text(w.over(a.Key), a.Str)
 		}
 	}
 }
 
 // over is the attribute k if it is there, else a new one.
-func (w *writer) over(k string) *keyValue {
+func (w *writer) over(k string) *inplace.KeyValue {
 	if w.lengths&(1<<(len(k)&63)) == 0 {
 		return w.slot(k)
 	}
@@ -293,7 +250,7 @@ func (w *writer) over(k string) *keyValue {
 	}
 	kv := w.kv[from:w.n]
 	for i := range kv {
-		if kv[i].key == k {
+		if kv[i].Key == k {
 			w.outside = w.outside || from+i < w.own
 			return &kv[i]
 		}

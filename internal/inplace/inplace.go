@@ -1,4 +1,16 @@
-package span
+// Package inplace reads and writes what pdata holds without its API.
+//
+// A span has some forty attributes. Through pdata's API each is an allocation
+// and a search through those before it: 3 to 5 microseconds a span, more than
+// all other stages together. So attributes are written in place: into the slice
+// that a pcommon.Map holds, values in blocks, and what many spans have in common
+// shared between them. Sharing is safe because pdata never writes to a value:
+// setting one puts another in its place (only its optional pooling of values
+// would; then this is not used).
+//
+// This rests on the layout of pdata's types. Use checks it, type by type and by
+// use; if anything is not as expected, the API, or pdata as it is, has to do.
+package inplace
 
 import (
 	"reflect"
@@ -9,31 +21,19 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// A span has some forty attributes. Through pdata's API each is an allocation
-// and a search through those before it: 3 to 5 microseconds a span, more than
-// all other stages together. So attributes are written in place: into the slice
-// that a pcommon.Map holds, values in blocks, and what all spans of a connection
-// have in common shared between them. Sharing is safe because pdata never
-// writes to a value: setting one puts another in its place (only its optional
-// pooling of values would; then this is not used).
-//
-// This rests on the layout of pdata's types. inPlace checks it when a builder is
-// made, type by type and by use; if anything is not as expected, the API is used.
-
-// keyValue is a twin of pdata's internal.KeyValue, whose value is an interface:
+// KeyValue is a twin of pdata's internal.KeyValue, whose value is an interface:
 // a type, and a pointer to what is in it. Types are the program's own and not on
 // the heap, so the collector of garbage need not see them.
-type keyValue struct {
-	typ  uintptr // one of valueTypes
-	data unsafe.Pointer
-	key  string
-	//lint:ignore U1000 it is part of the layout
-	index int32
+type KeyValue struct {
+	Type  uintptr // one of Types
+	Data  unsafe.Pointer
+	Key   string
+	Index int32 // of profiles only: 0
 }
 
 // mapTwin is a twin of pcommon.Map.
 type mapTwin struct {
-	orig  *[]keyValue
+	orig  *[]KeyValue
 	state unsafe.Pointer
 }
 
@@ -43,27 +43,25 @@ type spansTwin struct {
 	state unsafe.Pointer
 }
 
-// valueTypes are the types of pdata's values, as the first word of an interface.
-type valueTypes struct{ str, num, truth uintptr }
+// Types are the types of pdata's values, as the first word of an interface. Str is
+// a string, Num an int64, Truth a bool: so are what Data points to.
+type Types struct{ Str, Num, Truth uintptr }
 
-// apiTypes stand for them where values are written through the API.
-var apiTypes = valueTypes{str: 1, num: 2, truth: 3}
-
-// slots is the slice behind m.
-func slots(m *pcommon.Map) *[]keyValue { return (*mapTwin)(unsafe.Pointer(m)).orig }
+// Slots is the slice behind m.
+func Slots(m *pcommon.Map) *[]KeyValue { return (*mapTwin)(unsafe.Pointer(m)).orig }
 
 // spanType is the type of what a ptrace.SpanSlice points to.
 func spanType() reflect.Type {
 	return reflect.TypeFor[ptrace.SpanSlice]().Field(0).Type.Elem().Elem().Elem()
 }
 
-// poolingGate is the feature gate that makes pdata use values again.
-const poolingGate = "pdata.useProtoPooling"
+// PoolingGate is the feature gate that makes pdata use values again.
+const PoolingGate = "pdata.useProtoPooling"
 
-// inPlace reports whether attributes may be written in place.
-func inPlace() (types valueTypes, ok bool) {
+// Use reports whether pdata may be read and written in place.
+func Use() (types Types, ok bool) {
 	featuregate.GlobalRegistry().VisitAll(func(g *featuregate.Gate) {
-		ok = ok || g.ID() == poolingGate && g.IsEnabled()
+		ok = ok || g.ID() == PoolingGate && g.IsEnabled()
 	})
 	if ok || !layout() {
 		return types, false
@@ -72,11 +70,11 @@ func inPlace() (types valueTypes, ok bool) {
 	m.PutStr("s", "text")
 	m.PutInt("n", 7)
 	m.PutBool("b", true)
-	s := *slots(&m)
-	if len(s) != 3 || s[0].key != "s" || s[1].key != "n" || s[2].key != "b" {
+	s := *Slots(&m)
+	if len(s) != 3 || s[0].Key != "s" || s[1].Key != "n" || s[2].Key != "b" {
 		return types, false
 	}
-	types = valueTypes{str: s[0].typ, num: s[1].typ, truth: s[2].typ}
+	types = Types{Str: s[0].Type, Num: s[1].Type, Truth: s[2].Type}
 	return types, types.try()
 }
 
@@ -96,7 +94,7 @@ func layout() bool {
 		value any
 		key   string
 		index int32
-	}]()) || kv.Size() != reflect.TypeFor[keyValue]().Size() || kv.Field(1).Type.Kind() != reflect.String || kv.Field(2).Type.Kind() != reflect.Int32 {
+	}]()) || kv.Size() != reflect.TypeFor[KeyValue]().Size() || kv.Field(1).Type.Kind() != reflect.String || kv.Field(2).Type.Kind() != reflect.Int32 {
 		return false
 	}
 	v := kv.Field(0).Type // AnyValue: a struct of one interface without methods
@@ -108,7 +106,7 @@ func layout() bool {
 	probe.PutInt("n", 0)
 	probe.PutBool("b", false)
 	for i, want := range []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[int64](), reflect.TypeFor[bool]()} {
-		t := reflect.TypeOf(*(*any)(unsafe.Pointer(&(*slots(&probe))[i])))
+		t := reflect.TypeOf(*(*any)(unsafe.Pointer(&(*Slots(&probe))[i])))
 		if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || t.Elem().NumField() != 1 || t.Elem().Field(0).Type != want {
 			return false
 		}
@@ -130,10 +128,10 @@ func same(a, b reflect.Type) bool {
 }
 
 // try writes in place, and asks the API what is there.
-func (t valueTypes) try() bool {
+func (t Types) try() bool {
 	text, n, yes := "written", int64(-5), true
 	m := pcommon.NewMap()
-	*slots(&m) = []keyValue{{key: "a", typ: t.str, data: unsafe.Pointer(&text)}, {key: "b", typ: t.num, data: unsafe.Pointer(&n)}, {key: "c", typ: t.truth, data: unsafe.Pointer(&yes)}}
+	*Slots(&m) = []KeyValue{{Key: "a", Type: t.Str, Data: unsafe.Pointer(&text)}, {Key: "b", Type: t.Num, Data: unsafe.Pointer(&n)}, {Key: "c", Type: t.Truth, Data: unsafe.Pointer(&yes)}}
 	a, ok1 := m.Get("a")
 	b, ok2 := m.Get("b")
 	c, ok3 := m.Get("c")
