@@ -40,6 +40,11 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 soak: ## ten minutes of packets of connections that come and go: memory stays (root)
 	@HOPSCOPE_SOAK=10m go test ./test/soak -count=1 -v -timeout 20m
 
+.PHONY: causality
+causality: build ## which links are right: measures them against real servers, and writes the table of docs/causality.md (root)
+	@scripts/deps.sh test
+	@HOPSCOPE_BIN=$(CURDIR)/bin/hopscope HOPSCOPE_CAUSALITY_PAGE=$(CURDIR)/docs/causality.md go test ./test/causality -run TestCausality -count=1 -v -timeout 15m
+
 .PHONY: bench
 bench: build ## cost per stage, and as root: what tracing costs nginx and Redis
 	@scripts/bench.sh $(BENCH)
