@@ -75,6 +75,10 @@ __noinline __u32 hs_least(__u64 a, __u64 b)
 	return a < b ? a : b;
 }
 
+/* What is kept of several pieces at most: twice that, and 2, is the longest
+ * record (hs_bytes_need). */
+#define HS_MAX_PIECES 16383
+
 /* What has to be reserved for want bytes of b: pieces are put together with
  * room for one more of any size, since the verifier can't relate a piece's
  * place to its length. */

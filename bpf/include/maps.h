@@ -5,8 +5,6 @@
 #ifndef HS_MAPS_H
 #define HS_MAPS_H
 
-#define HS_MAX_CAPTURE 16384
-
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16 << 20); /* set by the loader */
@@ -43,6 +41,7 @@ enum hs_wish {
 	HS_WISH_MUTE = 1,
 	HS_WISH_ANNOUNCE = 2,
 	HS_WISH_RAISE = 4,
+	HS_WISH_BURST = 8,
 };
 
 struct {
@@ -135,6 +134,7 @@ struct {
 
 const volatile __u32 hs_cfg_max_capture = 4096;
 const volatile __u32 hs_cfg_further = 256;
+const volatile __u32 hs_cfg_max_burst = 32768; /* of a call, where calls move many messages */
 const volatile __u32 hs_cfg_want = 0;
 const volatile __u32 hs_cfg_wake = 8 << 20; /* bytes pending that wake the reader */
 const volatile bool hs_cfg_udp = true;

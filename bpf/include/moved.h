@@ -231,6 +231,7 @@ __noinline int hs_emit(struct hs_sock *s, struct hs_move *m, __u32 cap)
 	HS_CLASS(2048)
 	HS_CLASS(4096)
 	HS_CLASS(8192)
+	HS_CLASS(16384)
 	HS_CLASS(32768)
 	if (!r)
 		return 0;
@@ -320,7 +321,7 @@ static __noinline void hs_stopped(struct sock *sk, int ret, __u32 dir)
  * kept, so that messages which follow each other can still be read. */
 static __always_inline __u32 hs_budget(struct hs_sock *s, __u32 ret, __u32 dir)
 {
-	__u32 cap = hs_cfg_max_capture;
+	__u32 cap = s->state & HS_BURSTS ? hs_cfg_max_burst : hs_cfg_max_capture;
 
 	if (s->last != dir + 1) {
 		s->run = 0;
@@ -418,6 +419,8 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 		m.bytes.n = 0;
 	if (!m.bytes.n)
 		cap = 0;
+	else if (m.bytes.n > 1 && cap > HS_MAX_PIECES)
+		cap = HS_MAX_PIECES;
 	hs_goid(task, s, &m.data);
 	m.data.role = s->role;
 	m.data.cap_seq = s->cap_seq;

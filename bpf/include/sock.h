@@ -18,6 +18,7 @@ enum hs_state {
 	HS_GONE = 32,      /* its end was told */
 	HS_EOF = 64,       /* the peer's end was told */
 	HS_COUNTED = 128,  /* positions are ours: not TCP, or TCP under a ULP */
+	HS_BURSTS = 256,   /* calls move many messages: keep hs_cfg_max_burst of each */
 };
 
 struct hs_sock {
@@ -335,6 +336,8 @@ static __noinline void hs_refresh(struct hs_sock *s)
 		s->state &= ~HS_ANNOUNCED;
 	if (*wish & HS_WISH_RAISE)
 		s->state |= HS_RAISED;
+	if (*wish & HS_WISH_BURST)
+		s->state |= HS_RAISED | HS_BURSTS;
 	bpf_map_delete_elem(&hs_wishes, &s->cookie);
 }
 

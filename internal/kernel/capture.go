@@ -183,11 +183,16 @@ func (c *Capture) Announce(sock uint64) { c.wish(sock, wishAnnounce) }
 // messages do not take turns (HTTP/2, Kafka).
 func (c *Capture) Raise(sock uint64) { c.wish(sock, wishRaise) }
 
+// Burst captures up to Config.MaxBurst of every call on this socket: for
+// connections whose calls move many small messages.
+func (c *Capture) Burst(sock uint64) { c.wish(sock, wishBurst) }
+
 // Twin of enum hs_wish.
 const (
 	wishMute     uint32 = 1
 	wishAnnounce uint32 = 2
 	wishRaise    uint32 = 4
+	wishBurst    uint32 = 8
 )
 
 func (c *Capture) wish(sock uint64, what uint32) {
@@ -298,6 +303,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	def(&c.RingBytes, DefaultRing)
 	def(&c.MaxCapture, DefaultMaxCapture)
+	def(&c.MaxBurst, DefaultMaxBurst)
 	def(&c.Further, DefaultFurther)
 	if c.Flush == 0 {
 		c.Flush = DefaultFlush
@@ -308,6 +314,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxCapture < 0 || c.MaxCapture > MaxMaxCapture {
 		return c, fmt.Errorf("kernel: max_capture of %d bytes: at most %d", c.MaxCapture, MaxMaxCapture)
 	}
+	if c.MaxBurst < 0 || c.MaxBurst > MaxMaxBurst {
+		return c, fmt.Errorf("kernel: max_burst of %d bytes: at most %d", c.MaxBurst, MaxMaxBurst)
+	}
+	c.MaxBurst = max(c.MaxBurst, c.MaxCapture)
 	c.Further = min(max(c.Further, 0), c.MaxCapture)
 	n := max(minRing, os.Getpagesize())
 	for n < c.RingBytes {

@@ -33,6 +33,7 @@ const (
 	golangProgHsGoServesStream = "hs_go_serves_stream"
 	golangVarHsCfgFlows        = "hs_cfg_flows"
 	golangVarHsCfgFurther      = "hs_cfg_further"
+	golangVarHsCfgMaxBurst     = "hs_cfg_max_burst"
 	golangVarHsCfgMaxCapture   = "hs_cfg_max_capture"
 	golangVarHsCfgStarted      = "hs_cfg_started"
 	golangVarHsCfgUdp          = "hs_cfg_udp"
@@ -115,6 +116,7 @@ type golangMapSpecs struct {
 type golangVariableSpecs struct {
 	HsCfgFlows      *ebpf.VariableSpec `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.VariableSpec `ebpf:"hs_cfg_further"`
+	HsCfgMaxBurst   *ebpf.VariableSpec `ebpf:"hs_cfg_max_burst"`
 	HsCfgMaxCapture *ebpf.VariableSpec `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.VariableSpec `ebpf:"hs_cfg_started"`
 	HsCfgUdp        *ebpf.VariableSpec `ebpf:"hs_cfg_udp"`
@@ -183,6 +185,7 @@ func (m *golangMaps) Close() error {
 type golangVariables struct {
 	HsCfgFlows      *ebpf.Variable `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.Variable `ebpf:"hs_cfg_further"`
+	HsCfgMaxBurst   *ebpf.Variable `ebpf:"hs_cfg_max_burst"`
 	HsCfgMaxCapture *ebpf.Variable `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.Variable `ebpf:"hs_cfg_started"`
 	HsCfgUdp        *ebpf.Variable `ebpf:"hs_cfg_udp"`

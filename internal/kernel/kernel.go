@@ -22,6 +22,10 @@ type Config struct {
 	// MaxCapture is how many bytes of a message are kept: of what one end sends
 	// before the other one speaks. Zero: DefaultMaxCapture; at most MaxMaxCapture.
 	MaxCapture int
+	// MaxBurst is how many bytes are kept of one call on a socket that Burst named.
+	// Zero: DefaultMaxBurst; at most MaxMaxBurst, of a call with several buffers
+	// half of that.
+	MaxBurst int
 	// Further is how many bytes are kept of each further call of one end once
 	// MaxCapture is used up. Zero: DefaultFurther.
 	Further int
@@ -69,8 +73,12 @@ const (
 	minRing     = 64 << 10
 	// DefaultMaxCapture is a page: all of nearly every request head.
 	DefaultMaxCapture = 4096
-	// MaxMaxCapture bounds what one event may hold.
+	// MaxMaxCapture bounds what one event holds of a message.
 	MaxMaxCapture = 16384
+	// DefaultMaxBurst is what clients and brokers of messages gather before they
+	// send it. It is also the most that one event may hold.
+	DefaultMaxBurst = 32768
+	MaxMaxBurst     = 32768
 	// DefaultFurther shows the head of a message that begins with the call.
 	DefaultFurther = 256
 	// DefaultFlush leaves most of the 100 ms that a span may be late to others.

@@ -19,6 +19,9 @@ func (*Capture) Mute(uint64) {}
 // Announce does nothing.
 func (*Capture) Announce(uint64) {}
 
+// Burst does nothing.
+func (*Capture) Burst(uint64) {}
+
 // Raise does nothing.
 func (*Capture) Raise(uint64) {}
 

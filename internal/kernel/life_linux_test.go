@@ -267,3 +267,44 @@ func TestRaise(t *testing.T) {
 		return false
 	})
 }
+
+// TestBurst: of a call on a socket that moves many messages more is kept, of one
+// with several buffers half of that, and nothing is lost for its size.
+func TestBurst(t *testing.T) {
+	r := startRig(t, Config{})
+	a, b := fdPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	send(t, a, "many")
+	tx := moved(r.until("first bytes", func(es []event.Event) bool { return len(moved(es, event.Send, "many")) == 1 }), event.Send, "many")[0].Sock
+	r.c.Burst(tx)
+	long := strings.Repeat("many", 10<<10)
+	pieces := [][]byte{[]byte(long[:8]), []byte(long[8:])}
+	kept := map[int]bool{}
+	r.until("bursts", func([]event.Event) bool {
+		send(t, a, long)
+		if _, err := unix.Writev(a, pieces); err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < 2*len(long); {
+			k, err := unix.Read(b, make([]byte, 2*len(long)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += k
+		}
+		time.Sleep(time.Millisecond)
+		for _, e := range moved(r.events, event.Send, "many") {
+			if e.Data.LostSend != 0 {
+				t.Fatalf("lost: %s", describe(&e))
+			}
+			kept[len(e.Payload)] = true
+		}
+		select {
+		case e := <-r.ch:
+			r.events = append(r.events, e)
+		default:
+		}
+		return kept[DefaultMaxBurst] && kept[DefaultMaxBurst/2-1]
+	})
+}

@@ -93,6 +93,7 @@ func (c *Capture) configure(spec *ebpf.CollectionSpec) error {
 	}
 	return errors.Join(
 		set("hs_cfg_max_capture", uint32(c.cfg.MaxCapture)),
+		set("hs_cfg_max_burst", uint32(c.cfg.MaxBurst)),
 		set("hs_cfg_further", uint32(c.cfg.Further)),
 		set("hs_cfg_want", c.cfg.Filter.want()),
 		set("hs_cfg_wake", uint32(c.cfg.wake())),

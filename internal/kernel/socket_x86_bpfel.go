@@ -47,6 +47,7 @@ const (
 	socketProgHsWhoami                 = "hs_whoami"
 	socketVarHsCfgFlows                = "hs_cfg_flows"
 	socketVarHsCfgFurther              = "hs_cfg_further"
+	socketVarHsCfgMaxBurst             = "hs_cfg_max_burst"
 	socketVarHsCfgMaxCapture           = "hs_cfg_max_capture"
 	socketVarHsCfgStarted              = "hs_cfg_started"
 	socketVarHsCfgUdp                  = "hs_cfg_udp"
@@ -143,6 +144,7 @@ type socketMapSpecs struct {
 type socketVariableSpecs struct {
 	HsCfgFlows      *ebpf.VariableSpec `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.VariableSpec `ebpf:"hs_cfg_further"`
+	HsCfgMaxBurst   *ebpf.VariableSpec `ebpf:"hs_cfg_max_burst"`
 	HsCfgMaxCapture *ebpf.VariableSpec `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.VariableSpec `ebpf:"hs_cfg_started"`
 	HsCfgUdp        *ebpf.VariableSpec `ebpf:"hs_cfg_udp"`
@@ -211,6 +213,7 @@ func (m *socketMaps) Close() error {
 type socketVariables struct {
 	HsCfgFlows      *ebpf.Variable `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.Variable `ebpf:"hs_cfg_further"`
+	HsCfgMaxBurst   *ebpf.Variable `ebpf:"hs_cfg_max_burst"`
 	HsCfgMaxCapture *ebpf.Variable `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.Variable `ebpf:"hs_cfg_started"`
 	HsCfgUdp        *ebpf.Variable `ebpf:"hs_cfg_udp"`

@@ -52,6 +52,7 @@ const (
 	syscallProgHsWhoami        = "hs_whoami"
 	syscallVarHsCfgFlows       = "hs_cfg_flows"
 	syscallVarHsCfgFurther     = "hs_cfg_further"
+	syscallVarHsCfgMaxBurst    = "hs_cfg_max_burst"
 	syscallVarHsCfgMaxCapture  = "hs_cfg_max_capture"
 	syscallVarHsCfgStarted     = "hs_cfg_started"
 	syscallVarHsCfgUdp         = "hs_cfg_udp"
@@ -153,6 +154,7 @@ type syscallMapSpecs struct {
 type syscallVariableSpecs struct {
 	HsCfgFlows      *ebpf.VariableSpec `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.VariableSpec `ebpf:"hs_cfg_further"`
+	HsCfgMaxBurst   *ebpf.VariableSpec `ebpf:"hs_cfg_max_burst"`
 	HsCfgMaxCapture *ebpf.VariableSpec `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.VariableSpec `ebpf:"hs_cfg_started"`
 	HsCfgUdp        *ebpf.VariableSpec `ebpf:"hs_cfg_udp"`
@@ -223,6 +225,7 @@ func (m *syscallMaps) Close() error {
 type syscallVariables struct {
 	HsCfgFlows      *ebpf.Variable `ebpf:"hs_cfg_flows"`
 	HsCfgFurther    *ebpf.Variable `ebpf:"hs_cfg_further"`
+	HsCfgMaxBurst   *ebpf.Variable `ebpf:"hs_cfg_max_burst"`
 	HsCfgMaxCapture *ebpf.Variable `ebpf:"hs_cfg_max_capture"`
 	HsCfgStarted    *ebpf.Variable `ebpf:"hs_cfg_started"`
 	HsCfgUdp        *ebpf.Variable `ebpf:"hs_cfg_udp"`

@@ -104,7 +104,7 @@ func camel(s string) string {
 func TestEnums(t *testing.T) {
 	want := map[string]uint64{
 		"HS_ERRS":      uint64(len(errNames)),
-		"HS_WISH_MUTE": uint64(wishMute), "HS_WISH_ANNOUNCE": uint64(wishAnnounce), "HS_WISH_RAISE": uint64(wishRaise),
+		"HS_WISH_MUTE": uint64(wishMute), "HS_WISH_ANNOUNCE": uint64(wishAnnounce), "HS_WISH_RAISE": uint64(wishRaise), "HS_WISH_BURST": uint64(wishBurst),
 		"HS_PASS_IN": uint64(passIn), "HS_PASS_OUT": uint64(passOut),
 		"HS_WANT_PORT": uint64(wantPort), "HS_WANT_CIDR": uint64(wantCIDR), "HS_WANT_NAME": uint64(wantName),
 		"HS_WANT_CGROUP": uint64(wantCgroup), "HS_WANT_NETNS": uint64(wantNetNS),

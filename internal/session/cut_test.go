@@ -41,3 +41,24 @@ func TestCut(t *testing.T) {
 	f("Q1\nQLong", 103, 0)
 	f("Q1\nQLong", 104, 1)
 }
+
+// TestBurst: a connection is told of, once, if it moves many messages in a call
+// that was cut; one long message is not many.
+func TestBurst(t *testing.T) {
+	f := func(b string, wire uint32, want int) {
+		t.Helper()
+		told := 0
+		e := New(Config{Protocols: []*l7.Protocol{sized}, Burst: func(*stream.Conn) { told++ }}, func(*Exchange) {})
+		c := &stream.Conn{Transport: l7.TCP, Role: stream.RoleClient, RoleConfidence: 255}
+		for i := range uint64(3) {
+			e.Put(&stream.Chunk{Conn: c, B: []byte(b), Pos: i * uint64(wire), Wire: wire, Time: 1})
+		}
+		if told != want {
+			t.Errorf("%q of %d bytes: told %d times, want %d", b, wire, told, want)
+		}
+	}
+	f("Q1\nQ2\nQ3\nQ4\n", 60, 1)
+	f("Q1\nQ2\nQ3\nQ4\n", 12, 0)
+	f("Q1\nQ2\nQ3\n", 60, 0)
+	f("Q1\nQ2\nQ3\nQ4\nQLong", 12+100, 0)
+}

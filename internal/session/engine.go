@@ -26,6 +26,9 @@ type Config struct {
 	Judge func(*stream.Conn) Judgement
 	// Mute is told of connections that nobody will read again. May be nil.
 	Mute func(*stream.Conn)
+	// Burst is told, once, of connections that move many messages in a call, of
+	// which capture keeps too little. May be nil.
+	Burst func(*stream.Conn)
 	// Identified is told once per connection what it speaks. May be nil.
 	Identified func(*stream.Conn, *l7.Protocol)
 	// Began is told of every exchange when its request was recognised, Answered
@@ -56,6 +59,9 @@ const (
 	// detectWindow bounds what is kept of a connection that nobody claimed yet:
 	// longer than any protocol's first message has to be to tell what it is.
 	detectWindow = 2 << 10
+	// burst is how many messages a call has, besides those that were cut off, to be
+	// one of many: large ones are not worth more of the ring.
+	burst = 4
 	// maxLost is how often in a row a connection may fail to find its place
 	// before its protocol is asked anew.
 	maxLost = 16
@@ -74,11 +80,12 @@ type Engine struct {
 	text    l7.Text
 	free    []*pending
 	// live is all sessions, for Tick.
-	live map[*session]struct{}
-	msg  l7.Message
-	cur  mark  // what the chunk in hand is
-	at   mark  // where the message in hand starts
-	now  int64 // the clock at the last Tick
+	live  map[*session]struct{}
+	msg   l7.Message
+	found int   // messages in the chunk in hand
+	cur   mark  // what the chunk in hand is
+	at    mark  // where the message in hand starts
+	now   int64 // the clock at the last Tick
 }
 
 // New makes an engine that gives exchanges to next.
@@ -183,6 +190,7 @@ type session struct {
 	ran      stream.Dir // who spoke at the last look, and in how many chunks
 	run      int
 	mute     bool
+	bursts   bool       // Config.Burst was told
 	raw      bool       // no protocol knows it, and somebody takes it as it is
 	client   stream.Dir // valid once proto is
 	half     [2]half
@@ -217,6 +225,7 @@ func (e *Engine) Put(c *stream.Chunk) {
 		return
 	}
 	e.stats.Chunks.Add(1)
+	e.found = 0
 	if s.mute {
 		e.stats.Muted.Add(1)
 		return
@@ -260,7 +269,7 @@ func (e *Engine) Put(c *stream.Chunk) {
 		}
 		if absent > 0 {
 			if s.proto != nil && !s.mute && h.skip < absent {
-				e.stats.Cut.Add(1)
+				e.cut(s)
 			}
 			e.absent(s, c.Dir, absent)
 		}
@@ -273,6 +282,15 @@ func (e *Engine) Put(c *stream.Chunk) {
 	}
 	if c.End {
 		e.end(s, c.Dir)
+	}
+}
+
+// cut: messages of the chunk in hand may lie in what was not captured of it.
+func (e *Engine) cut(s *session) {
+	e.stats.Cut.Add(1)
+	if e.found >= burst && !s.bursts && e.cfg.Burst != nil {
+		s.bursts = true
+		e.cfg.Burst(s.conn)
 	}
 }
 

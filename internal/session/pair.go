@@ -11,6 +11,7 @@ func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []by
 	h := &s.half[d]
 	side := s.side(d)
 	s.spoke, s.last = true, side
+	e.found++
 	if m.Fresh && h.open != nil && h.more {
 		if h.open.Incomplete == Complete {
 			h.open.Incomplete = LostEvents // its end was not seen

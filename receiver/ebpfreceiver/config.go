@@ -70,6 +70,9 @@ type SocketsConfig struct {
 	Mode string `mapstructure:"mode"`
 	// MaxCapture is how many bytes of a message are kept.
 	MaxCapture int `mapstructure:"max_capture"`
+	// MaxBurst is how many bytes are kept of one call, on connections whose calls
+	// move many small messages.
+	MaxBurst int `mapstructure:"max_burst"`
 	// RingSize is the size of the ring buffer in bytes.
 	RingSize int `mapstructure:"ring_size"`
 	// UDP and Unix are the sockets besides TCP.
@@ -218,7 +221,7 @@ const (
 func defaultConfig() *Config {
 	return &Config{
 		Sockets: SocketsConfig{
-			Mode: modeAuto, MaxCapture: kernel.DefaultMaxCapture, RingSize: kernel.DefaultRing,
+			Mode: modeAuto, MaxCapture: kernel.DefaultMaxCapture, MaxBurst: kernel.DefaultMaxBurst, RingSize: kernel.DefaultRing,
 			UDP: true, Unix: true,
 		},
 		Golang: GolangConfig{Uprobes: modeOff},
@@ -299,6 +302,7 @@ func (s *SocketsConfig) validate(p *problems) {
 		p.add("sockets::mode", "%q is neither auto nor off", s.Mode)
 	}
 	p.between("sockets::max_capture", int64(s.MaxCapture), minMaxCapture, kernel.MaxMaxCapture)
+	p.between("sockets::max_burst", int64(s.MaxBurst), minMaxCapture, kernel.MaxMaxBurst)
 	p.between("sockets::ring_size", int64(s.RingSize), minRingSize, maxRingSize)
 	prefixes(p, "sockets::include::cidrs", s.Include.CIDRs)
 	prefixes(p, "sockets::exclude::cidrs", s.Exclude.CIDRs)

@@ -55,7 +55,7 @@ func TestConfig(t *testing.T) {
 	}
 	want := &Config{
 		Sockets: SocketsConfig{
-			Mode: "auto", MaxCapture: 1024, RingSize: 1 << 20, Hooks: []string{"btf"},
+			Mode: "auto", MaxCapture: 1024, MaxBurst: 8192, RingSize: 1 << 20, Hooks: []string{"btf"},
 			Include: SelectConfig{Ports: []uint16{80, 443}, CIDRs: []string{"10.0.0.0/8", "::1"}, Processes: []string{"nginx"}, Cgroups: []string{"/system.slice"}, Containers: []string{"0123456789ab"}, NetNS: []uint32{4026531840}},
 			Exclude: ExcludeConfig{Ports: []uint16{22}, CIDRs: []string{"192.168.0.0/16"}, Processes: []string{"sshd"}, Cgroups: []string{"/user.slice"}},
 		},
@@ -86,7 +86,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
 	}
 	k := cfg.kernelConfig()
-	if !k.GoUprobes || !k.NoUDP || !k.NoUnix || k.MaxCapture != 1024 || k.RingBytes != 1<<20 ||
+	if !k.GoUprobes || !k.NoUDP || !k.NoUnix || k.MaxCapture != 1024 || k.MaxBurst != 8192 || k.RingBytes != 1<<20 ||
 		!reflect.DeepEqual(k.Filter.CIDRs, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}) ||
 		!reflect.DeepEqual(k.Filter.ExcludeNames, []string{"sshd"}) {
 		t.Errorf("kernel is told %+v", k)
@@ -113,6 +113,7 @@ func TestInvalid(t *testing.T) {
 		"uprobes":     {"golang::uprobes: ", `"always" is neither auto nor off`},
 		"mode":        {"sockets::mode: ", `"kprobe" is neither auto nor off`},
 		"capture":     {"sockets::max_capture: ", "1 is not between 64 and"},
+		"burst":       {"sockets::max_burst: ", "40000 is not between 64 and 32768"},
 		"ring":        {"sockets::ring_size: ", "100 is not between"},
 		"cidr":        {"sockets::include::cidrs: ", `"10.0.0.0/33" is neither`},
 		"process":     {"sockets::exclude::processes: ", "/proc/PID/comm"},

@@ -136,6 +136,7 @@ func (noSockets) Run(ctx context.Context, _ func([]byte), _ func()) error {
 func (noSockets) Mute(uint64)          {}
 func (noSockets) Announce(uint64)      {}
 func (noSockets) Raise(uint64)         {}
+func (noSockets) Burst(uint64)         {}
 func (noSockets) Count() error         { return nil }
 func (noSockets) Hooks() []kernel.Hook { return nil }
 func (noSockets) Stats() kernel.Stats  { return kernel.Stats{} }

@@ -63,6 +63,7 @@ func newPipeline(cfg *Config, known []*l7.Protocol, host who.Host, version strin
 		unparsed: newWants(&cfg.Unparsed), ignoreVLAN: cfg.Packets.IgnoreVLAN,
 		mute:  c.Mute,
 		raise: c.Raise,
+		burst: c.Burst,
 		emit:  p.out.put,
 		flows: flows,
 	}

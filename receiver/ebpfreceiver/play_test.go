@@ -63,6 +63,7 @@ type player struct {
 	mu     sync.Mutex
 	muted  []uint64
 	raised []uint64
+	bursts []uint64
 }
 
 func newPlayer(records ...[]byte) *player {
@@ -98,6 +99,12 @@ func (p *player) Raise(sock uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.raised = append(p.raised, sock)
+}
+
+func (p *player) Burst(sock uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bursts = append(p.bursts, sock)
 }
 
 func (p *player) Announce(uint64)      {}

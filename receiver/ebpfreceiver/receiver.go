@@ -34,6 +34,8 @@ type capture interface {
 	Mute(sock uint64)
 	Announce(sock uint64)
 	Raise(sock uint64)
+	// Burst captures more of each call on this socket: they move many messages.
+	Burst(sock uint64)
 	// Count asks for records of what was counted of every connection.
 	Count() error
 	Hooks() []kernel.Hook

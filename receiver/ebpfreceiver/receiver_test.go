@@ -395,6 +395,29 @@ func TestRaise(t *testing.T) {
 	}
 }
 
+// TestBurst: where a call moves many messages, of which too little is kept, more
+// is asked for.
+func TestBurst(t *testing.T) {
+	tk := newTalk(7, 100, event.RoleClient)
+	tk.asks(3)
+	kept := []byte(strings.Repeat("ask 1\n", 10))
+	tk.add(event.Event{Head: event.Head{Kind: event.KindData}, Payload: kept, Data: event.Data{Dir: event.Send,
+		Pos: tk.pos[event.Send], Other: tk.pos[event.Recv], Wire: 600, Captured: uint32(len(kept))}})
+	p := newPlayer(append([][]byte{clockRecord()}, tk.out...)...)
+	r := make1(t, testConfig(), consumertest.NewNop(), p)
+	r.known = []*l7.Protocol{lines}
+	if err := r.Start(context.Background(), componenttest.NewNopHost()); err != nil {
+		t.Fatal(err)
+	}
+	<-p.played
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.bursts) != 1 || p.bursts[0] != 7 {
+		t.Errorf("more of %v, want of socket 7", p.bursts)
+	}
+}
+
 // TestRecord: what was recorded plays again.
 func TestRecord(t *testing.T) {
 	tk := newTalk(1, 100, event.RoleClient)

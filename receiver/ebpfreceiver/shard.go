@@ -49,6 +49,7 @@ type shardConfig struct {
 	ignoreVLAN bool
 	mute       func(sock uint64)
 	raise      func(sock uint64)
+	burst      func(sock uint64)
 	emit       func(ptrace.Traces, int)
 	flows      *flowSink // nil: nobody wants flow records
 }
@@ -74,6 +75,11 @@ func newShard(c shardConfig) *shard {
 	c.session.Identified = func(conn *stream.Conn, p *l7.Protocol) {
 		if p.Pairing == l7.ByStream && conn.Transport == l7.TCP {
 			c.raise(conn.ID)
+		}
+	}
+	c.session.Burst = func(conn *stream.Conn) {
+		if conn.Transport == l7.TCP {
+			c.burst(conn.ID)
 		}
 	}
 	s.engine = session.New(c.session, s.tracker.Put)

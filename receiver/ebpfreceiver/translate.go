@@ -17,7 +17,7 @@ func (c *Config) kernelConfig() kernel.Config {
 	s := &c.Sockets
 	var ignored problems // Validate has seen them
 	return kernel.Config{
-		RingBytes: s.RingSize, MaxCapture: s.MaxCapture, Rows: s.Hooks, NoUDP: !s.UDP, NoUnix: !s.Unix,
+		RingBytes: s.RingSize, MaxCapture: s.MaxCapture, MaxBurst: s.MaxBurst, Rows: s.Hooks, NoUDP: !s.UDP, NoUnix: !s.Unix,
 		GoUprobes: c.Golang.Uprobes == modeAuto,
 		Filter: kernel.Filter{
 			Ports: s.Include.Ports, ExcludePorts: s.Exclude.Ports,

@@ -5,6 +5,9 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/hopscope/hopscope/receiver/ebpfreceiver"
+	"github.com/hopscope/hopscope/test/tally"
 )
 
 // TestNATS: publishing, delivery, questions with and without somebody to answer.
@@ -21,6 +24,30 @@ func TestNATS(t *testing.T) {
 		"nats PUB _INBOX":                         said["request"],
 		"nats PUB orders.nobody 503 server_error": said["request failed"],
 	}.check(t, c)
+}
+
+// TestBurst: with what is kept of a call by default, the first one that moves
+// hundreds of messages is read in part; then more is asked for.
+func TestBurst(t *testing.T) {
+	needs(t, "nats-server")
+	s := serve(t, "nats-server", func(port int) []string { return []string{"-a", "127.0.0.1", "-p", fmt.Sprint(port)} })
+	cfg := ebpfreceiver.NewFactory().CreateDefaultConfig().(*ebpfreceiver.Config)
+	tally.Roomy(cfg)
+	cfg.Sockets.Include.Ports = []uint16{uint16(s.Port)}
+	c := tally.Count(t, key, func(to *ebpfreceiver.Config) { *to = *cfg })
+	said := client(t, "nats-burst", s.Addr(), 300)
+	c.Settle()
+	lost := c.Lost()
+	c.Stop()
+	t.Logf("spans:\n%slost: %v", c, lost)
+	for _, place := range []string{"c-p", "s-p"} {
+		if n := c.Total(place + " nats PUB late"); n != said["late"] {
+			t.Errorf("%s: %d spans of the later calls, want %d", place, n, said["late"])
+		}
+		if n := c.Total(place + " nats PUB early"); n == said["early"] {
+			t.Errorf("%s: all of the first call was kept: this test shows nothing", place)
+		}
+	}
 }
 
 // TestKafka: as many requests of each kind as the client library had answers to.

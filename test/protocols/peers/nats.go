@@ -74,3 +74,27 @@ func natsClient(ctx context.Context, addr string, n int) (counts, error) {
 	}
 	return out, nil
 }
+
+// natsBurst publishes n messages at a time, which the library sends in as few
+// calls as it can. The first time is "early", the other three are "late".
+func natsBurst(_ context.Context, addr string, n int) (counts, error) {
+	out := counts{}
+	c, err := nats.Connect("nats://" + addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	for _, subject := range []string{"early", "late", "late", "late"} {
+		for range n {
+			if err := c.Publish(subject, []byte("one of many messages")); err != nil {
+				return nil, err
+			}
+			out[subject]++
+		}
+		if err := c.Flush(); err != nil {
+			return nil, err
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	return out, nil
+}
