@@ -20,7 +20,10 @@ type Decoder struct {
 // Decode reads f into s. Only if it returns OK is s filled; its payload is
 // borrowed from f, or from the decoder if the datagram came in fragments.
 func (d *Decoder) Decode(f *Frame, s *Segment) Reason {
-	*s = Segment{Time: f.Time, Iface: f.Iface, SubIface: f.Sub, VLAN: f.VLAN, Way: f.Way, Wire: max(f.Wire, uint32(len(f.Data))), WinScale: -1}
+	// Field by field: a Segment at once would be built elsewhere and copied.
+	*s = Segment{}
+	s.Time, s.Iface, s.SubIface, s.VLAN, s.Way = f.Time, f.Iface, f.Sub, f.VLAN, f.Way
+	s.Wire, s.WinScale = max(f.Wire, uint32(len(f.Data))), -1
 	if f.VLAN != 0 && !d.NoTags {
 		s.Tags = uint32(f.VLAN)
 	}

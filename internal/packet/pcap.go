@@ -3,7 +3,6 @@ package packet
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 )
 
 // Magic numbers of pcap files, as read in the byte order of the file.
@@ -71,15 +70,15 @@ func (f *File) nextPcap(fr *Frame) error {
 	if n > MaxFrame {
 		return fmt.Errorf("pcap: record of %d bytes, limit %d", n, MaxFrame)
 	}
-	b, err := f.in.peek(p.header + int(n))
-	if err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
+	size := p.header + int(n)
+	b := f.in.buf[f.in.i:f.in.n]
+	if len(b) < size {
+		if b, err = f.in.peek(size); err != nil {
+			return cutShort(err)
 		}
-		return err
 	}
-	b = b[p.header:]
-	f.in.advance(p.header + int(n))
+	b = b[p.header:size]
+	f.in.advance(size)
 	t := int64(sec) * 1e9
 	if p.nano {
 		t += int64(sub)
@@ -89,6 +88,7 @@ func (f *File) nextPcap(fr *Frame) error {
 	if k := p.fcs; k > 0 && n == wire && len(b) > k {
 		b, wire = b[:len(b)-k], wire-uint32(k)
 	}
-	*fr = Frame{Time: t, Link: p.link, Wire: max(wire, uint32(len(b))), Data: b}
+	*fr = Frame{}
+	fr.Time, fr.Link, fr.Wire, fr.Data = t, p.link, max(wire, uint32(len(b))), b
 	return nil
 }

@@ -106,8 +106,10 @@ type Assembler struct {
 	next  func(*Chunk)
 	stats AssemblerStats
 	flows map[packet.Key]*flow
-	last  *flow // the flow of the segment before: bursts are common
-	lists [lists]flowList
+	// recent are the flows of the last segments, each at slot(key): a look into the
+	// table costs more than all else that a segment in order needs.
+	recent [recentFlows]*flow
+	lists  [lists]flowList
 	// waiting are the flows that hold segments.
 	waiting map[*flow]struct{}
 	held    int
@@ -161,12 +163,13 @@ func (a *Assembler) Put(s *packet.Segment) {
 		return
 	}
 	key, swapped := s.Key()
-	f := a.last
+	r := &a.recent[slot(&key)]
+	f := *r
 	if f == nil || f.key != key {
 		if f = a.flows[key]; f == nil {
 			f = a.open(key, swapped, s)
 		}
-		a.last = f
+		*r = f
 	}
 	d := FromA
 	if swapped != f.swapped {
@@ -186,6 +189,16 @@ func (a *Assembler) Put(s *packet.Segment) {
 			a.cfg.Echo(&f.conn, echoReply(s), s)
 		}
 	}
+}
+
+// recentFlows is a power of two.
+const recentFlows = 256
+
+// slot is where among the recent flows that of k would be. Ports and the last
+// words of the addresses differ where anything does; the constant is 2^32
+// divided by the golden ratio.
+func slot(k *packet.Key) uint32 {
+	return (k.Ports ^ k.Ports>>16 ^ uint32(k.A.Lo^k.B.Lo)) * 0x9e3779b9 >> 24
 }
 
 func (a *Assembler) observe(f *flow, d Dir, s *packet.Segment) {
@@ -216,7 +229,8 @@ func (a *Assembler) datagram(f *flow, d Dir, s *packet.Segment) {
 	}
 	h := &f.half[d]
 	c := &a.chunk
-	*c = Chunk{Conn: &f.conn, Dir: d, Pos: h.next, Wire: s.Len, Time: s.Time, B: s.Payload}
+	c.Conn, c.Dir, c.Pos, c.Seq, c.Wire, c.Other, c.HasOther = &f.conn, d, h.next, 0, s.Len, 0, false
+	c.Lost, c.End, c.Close, c.Time, c.B = false, false, false, s.Time, s.Payload
 	h.next += uint64(s.Len)
 	a.next(c)
 }

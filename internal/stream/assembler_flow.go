@@ -238,8 +238,8 @@ func (a *Assembler) forget(f *flow) {
 	}
 	a.lists[f.list].remove(f)
 	delete(a.flows, f.key)
-	if a.last == f {
-		a.last = nil
+	if r := &a.recent[slot(&f.key)]; *r == f {
+		*r = nil
 	}
 	a.stats.Live.Add(-1)
 }

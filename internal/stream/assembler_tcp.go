@@ -187,7 +187,7 @@ func (a *Assembler) again(f *flow, s *packet.Segment) (*flow, Dir) {
 	a.forget(f)
 	key, swapped := s.Key()
 	f = a.open(key, swapped, s)
-	a.last = f
+	a.recent[slot(&key)] = f
 	d := FromA
 	if swapped != f.swapped {
 		d = FromB
@@ -275,9 +275,11 @@ func (a *Assembler) pass(f *flow, d Dir, pos uint64, n uint32, b []byte, time in
 	h := &f.half[d]
 	h.time = max(h.time, time)
 	h.next = pos + uint64(n)
+	// Field by field: a Chunk at once would be built elsewhere and copied. Of Ctx
+	// packets say nothing.
 	c := &a.chunk
-	*c = Chunk{Conn: &f.conn, Dir: d, Pos: pos, Seq: h.base + uint32(pos), Wire: n, Other: ack, HasOther: hasAck,
-		Time: h.time, B: b}
+	c.Conn, c.Dir, c.Pos, c.Seq, c.Wire, c.Other, c.HasOther = &f.conn, d, pos, h.base+uint32(pos), n, ack, hasAck
+	c.Lost, c.End, c.Close, c.Time, c.B = false, false, false, h.time, b
 	if h.hasFin && h.next >= h.fin && !h.ended {
 		h.ended, c.End = true, true
 	}
