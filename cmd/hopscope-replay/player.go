@@ -93,7 +93,7 @@ func newPlayer(o options, stdout, stderr io.Writer) (*player, error) {
 	}
 	var table stream.TableConfig
 	if p.take == nil {
-		p.builder = span.New(span.Config{Version: "replay", Payload: cfg.Payload > 0}, spans)
+		p.builder = span.New(span.Config{Version: "replay", Payload: cfg.Payload > 0, Lend: p.plugins == nil}, spans)
 		p.link()
 		cfg.Began, cfg.Answered = p.tracker.Began, p.tracker.Answered
 		table.Connecting, table.Handover = p.tracker.Connecting, p.tracker.Handover

@@ -22,6 +22,9 @@ type Values struct {
 	nstr    int // used of strings
 	numbers *[blockNumbers]int64
 	nnum    int
+
+	lentStrings Pool[*[blockStrings]string]
+	lentNumbers Pool[*[blockNumbers]int64]
 }
 
 // apiTypes stand for the types of values where they are written through the API.
@@ -33,13 +36,13 @@ func NewValues(types Types) Values {
 	if types == (Types{}) {
 		types = apiTypes
 	}
-	return Values{Types: types, strings: new([blockStrings]string), numbers: new([blockNumbers]int64)}
+	return Values{Types: types, nstr: blockStrings, nnum: blockNumbers}
 }
 
 // Text makes v the value of kv.
 func (b *Values) Text(kv *KeyValue, v string) {
 	if b.nstr == blockStrings {
-		b.strings, b.nstr = new([blockStrings]string), 0
+		b.strings, b.nstr = b.lentStrings.Take(func() *[blockStrings]string { return new([blockStrings]string) }), 0
 	}
 	p := &b.strings[b.nstr&(blockStrings-1)]
 	b.nstr++
@@ -50,7 +53,7 @@ func (b *Values) Text(kv *KeyValue, v string) {
 // Number makes n the value of kv.
 func (b *Values) Number(kv *KeyValue, n int64) {
 	if b.nnum == blockNumbers {
-		b.numbers, b.nnum = new([blockNumbers]int64), 0
+		b.numbers, b.nnum = b.lentNumbers.Take(func() *[blockNumbers]int64 { return new([blockNumbers]int64) }), 0
 	}
 	p := &b.numbers[b.nnum&(blockNumbers-1)]
 	b.nnum++
@@ -64,6 +67,7 @@ type Spans struct {
 	size  uintptr
 	next  unsafe.Pointer // what is left of a block
 	n     int
+	lent  Pool[unsafe.Pointer]
 }
 
 // NewSpans is for where Use says yes.
@@ -75,7 +79,7 @@ func NewSpans() Spans {
 // Add adds a span to list.
 func (b *Spans) Add(list *ptrace.SpanSlice) ptrace.Span {
 	if b.n == 0 {
-		b.next, b.n = reflect.New(b.block).UnsafePointer(), blockSpans
+		b.next, b.n = b.lent.Take(func() unsafe.Pointer { return reflect.New(b.block).UnsafePointer() }), blockSpans
 	}
 	orig := (*spansTwin)(unsafe.Pointer(list)).orig
 	*orig = append(*orig, b.next)

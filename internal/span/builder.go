@@ -33,6 +33,9 @@ type Config struct {
 	Names Names
 	// Payload adds the heads of both messages, for plugins.
 	Payload bool
+	// Lend: next only borrows a batch. It is done with it when it returns, and
+	// the memory is used for the next one.
+	Lend bool
 }
 
 const (
@@ -90,6 +93,9 @@ func New(cfg Config, next func(td ptrace.Traces, spans int)) *Builder {
 		cfg.MaxAge = defaultMaxAge
 	}
 	b := &Builder{cfg: cfg, next: next, batch: ptrace.NewTraces(), number: 1, groups: map[groupKey]int{}, w: newWriter(), names: newNames(cfg.Names)}
+	if cfg.Lend {
+		b.w.lend()
+	}
 	b.provisional = b.w.make([]l7.Attr{{Key: semconv.TraceProvisional, Int: 1, Kind: l7.AttrBool}})
 	for i, t := range [...]string{typeSession: semconv.TypeSession, typeRequest: semconv.TypeRequest, typeResponse: semconv.TypeResponse} {
 		b.types[i] = b.w.make([]l7.Attr{{Key: semconv.SessionType, Str: t}})
@@ -139,6 +145,9 @@ func (b *Builder) Flush() {
 	clear(b.spansOf)
 	b.spansOf = b.spansOf[:0]
 	b.next(td, n)
+	if b.cfg.Lend {
+		b.w.back()
+	}
 }
 
 // fill writes the span.

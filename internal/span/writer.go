@@ -32,6 +32,8 @@ type writer struct {
 	bins  []bin
 
 	yes *bool
+
+	slots inplace.Pool[[]inplace.KeyValue]
 }
 
 type bin struct {
@@ -57,6 +59,21 @@ func newWriter() writer {
 	return w
 }
 
+// lend lets what is written come back.
+func (w *writer) lend() {
+	w.slots.Lend()
+	w.Lend()
+	w.spans.Lend()
+}
+
+// back takes back the batch that was handed on last.
+func (w *writer) back() {
+	w.slots.Back()
+	w.kv = nil
+	w.Back()
+	w.spans.Back()
+}
+
 // span adds a span to list.
 func (w *writer) span(list *ptrace.SpanSlice) ptrace.Span {
 	if !w.fast {
@@ -68,7 +85,7 @@ func (w *writer) span(list *ptrace.SpanSlice) ptrace.Span {
 // begin starts a span.
 func (w *writer) begin(m pcommon.Map) {
 	if len(w.kv) < usualSlots {
-		w.kv = make([]inplace.KeyValue, blockSlots)
+		w.kv = w.slots.Take(func() []inplace.KeyValue { return make([]inplace.KeyValue, blockSlots) })
 	}
 	w.m, w.n, w.own, w.lengths, w.outside = m, 0, 0, 0, false
 }
