@@ -21,7 +21,7 @@ import (
 	"github.com/hopscope/hopscope/internal/span"
 )
 
-var update = flag.Bool("update", false, "write the table of docs/protocols/deepflow.md")
+var update = flag.Bool("update", false, "write the tables of docs/protocols/deepflow.md and corpus.md")
 
 // field is one of those that DeepFlow read of a capture.
 type field struct{ protocol, name string }
@@ -131,14 +131,19 @@ func TestDeepFlow(t *testing.T) {
 		}
 		fmt.Fprintf(&rows, "| %s | `%s` | %d | %d | %s | %s |\n", f.protocol, f.name, r.values, r.found, places(r.where), why)
 	}
-	const doc, begin, end = "../../docs/protocols/deepflow.md", "<!-- captures -->\n", "<!-- /captures -->"
+	written(t, "deepflow.md", "captures", "| protocol | its field | values | found | where | why not |\n| --- | --- | --- | --- | --- | --- |\n"+rows.String())
+}
+
+// written: the part called mark of a page of docs/protocols is want.
+func written(t *testing.T, page, mark, want string) {
+	t.Helper()
+	doc, begin, end := "../../docs/protocols/"+page, "<!-- "+mark+" -->\n", "<!-- /"+mark+" -->"
 	b, err := os.ReadFile(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, ok1 := strings.Cut(string(b), begin)
 	got, after, ok2 := strings.Cut(rest, end)
-	want := "| protocol | its field | values | found | where | why not |\n| --- | --- | --- | --- | --- | --- |\n" + rows.String()
 	switch {
 	case !ok1 || !ok2:
 		t.Fatalf("%s has no %q ... %q", doc, begin, end)
@@ -148,7 +153,7 @@ func TestDeepFlow(t *testing.T) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s is out of date (go test ./cmd/hopscope-replay -run DeepFlow -update)", doc)
+		t.Errorf("%s is out of date (go test ./cmd/hopscope-replay -update)", doc)
 	}
 }
 

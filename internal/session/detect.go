@@ -24,10 +24,23 @@ func (e *Engine) detect(s *session, c *stream.Chunk, b []byte, final bool) bool 
 		h.keep(b, e.cur)
 		head = h.buf
 	}
-	p, v, more := e.ask(s, c.Dir, head)
+	before, more := 0, false
+	if s.looks == 0 {
+		before, more = preface(head)
+	}
+	var p *l7.Protocol
+	var v l7.Verdict
+	if before == len(head) {
+		h.buf, h.marks = h.buf[:0], h.marks[:0]
+		return false
+	}
+	if !more {
+		p, v, more = e.ask(s, c.Dir, head[before:])
+	}
 	switch {
 	case p != nil:
 		e.identify(s, c.Dir, p, v)
+		h.skip = uint64(before)
 		if len(h.buf) > 0 {
 			// b is in the buffer already: read from there.
 			h.synced = true

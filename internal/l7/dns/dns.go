@@ -134,6 +134,9 @@ func (p *parser) message(side l7.Side, b []byte, m *l7.Message) error {
 	m.Stream = uint64(id)
 	m.Session = decimal(m.Text, id)
 	q, ok := question(b)
+	if ok && netbios(b, &q) {
+		return l7.ErrLost
+	}
 	if ok {
 		p.ask(b, &q, flags, m)
 		// Resolvers ask for recursion; who asks everybody has no flags at all.
@@ -284,9 +287,13 @@ func flagsOK(flags int) bool {
 }
 
 // netbios: the names of NetBIOS, whose name service looks like DNS (RFC 1002).
+// Of its two types DNS never had use for 32 (NIMLOC), while 33 is SRV here.
 func netbios(b []byte, q *asked) bool {
-	if q.typ != 32 && q.typ != 33 || b[headerLen] != 32 || headerLen+33 > len(b) {
+	if q.typ != 32 && q.typ != 33 || headerLen+33 > len(b) || b[headerLen] != 32 {
 		return false
+	}
+	if q.typ == 32 {
+		return true
 	}
 	for _, c := range b[headerLen+1 : headerLen+33] {
 		if c < 'A' || c > 'P' {

@@ -43,6 +43,7 @@ var (
 func TestDetect(t *testing.T) {
 	framed := append([]byte{0, byte(len(query))}, query...)
 	nb := []byte("\x80\x94\x01\x10\x00\x01\x00\x00\x00\x00\x00\x00\x20CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\x00\x00\x21\x00\x01")
+	nbDamaged := []byte("\x84\xea\x01\x10\x00\x01\x00\x00\x00\x00\x00\x00\x20EFEDEJFPEEEPENEBEJEOSACACACACABM\x00\x00\x20\x00\x01")
 	for _, c := range []struct {
 		name string
 		head []byte
@@ -53,6 +54,7 @@ func TestDetect(t *testing.T) {
 		{"on a stream", framed, l7.Request},
 		{"half of it", framed[:10], l7.More},
 		{"netbios", nb, l7.No},
+		{"netbios, a letter damaged", nbDamaged, l7.No},
 		{"http", []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), l7.No},
 		{"redis", []byte("*1\r\n$4\r\nPING\r\n"), l7.No},
 		{"tls", []byte("\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03abcdefghijkl"), l7.No},

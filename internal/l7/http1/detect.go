@@ -88,6 +88,10 @@ func statusLine(b []byte) l7.Verdict {
 // a known method and that many bytes of a URL.
 const surely = 512
 
+// enough is how much of "HTTP/1.1" behind a known method and a URL tells a
+// request: captures of short packets end there.
+const enough = 2
+
 // requestLine: "GET /path HTTP/1.1".
 func requestLine(b []byte) l7.Verdict {
 	sp := methodEnd(b)
@@ -126,6 +130,9 @@ func requestLine(b []byte) l7.Verdict {
 			rest := trimCR(target[k+1:])
 			if n := min(len(rest), len(version)); !bytes.Equal(rest[:n], version[:n]) {
 				return l7.No
+			}
+			if known && len(rest) >= enough {
+				return l7.Request
 			}
 			return more(known)
 		}

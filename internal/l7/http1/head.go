@@ -198,7 +198,11 @@ func (p *parser) request(line []byte, whole bool, m *l7.Message) bool {
 		m.Add("http.request.method_original", m.Text.Copy(line[:sp]))
 	}
 	if !whole {
-		return true // half a URL is none
+		// Half a URL is none: it is whole where a space follows.
+		if k := bytes.IndexByte(line[sp+1:], ' '); k > 0 {
+			p.target(line[sp+1:sp+1+k], m)
+		}
+		return true
 	}
 	m.Version = versionOf(line)
 	p.target(trimSpace(line[sp+1:end]), m)

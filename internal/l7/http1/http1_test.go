@@ -3,6 +3,7 @@ package http1
 import (
 	"bytes"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -84,7 +85,11 @@ func TestDetect(t *testing.T) {
 		want l7.Verdict
 	}{
 		{"GET / HTTP/1.1\r\n", l7.Request},
-		{"GET / HTTP/1.1", l7.More},
+		{"GET / HTTP/1.1", l7.Request},
+		{"GET /a.gif HT", l7.Request},
+		{"GET /a.gif H", l7.More},
+		{"GET /a.gif HX", l7.No},
+		{"FOO /a.gif HT", l7.No},
 		{"GE", l7.More},
 		{"GET /a b HTTP/1.1\r\n", l7.Request},
 		{"GET / HTTP/2.0\r\n", l7.No},
@@ -105,6 +110,19 @@ func TestDetect(t *testing.T) {
 	} {
 		if got := detect([]byte(c.head)); got != c.want {
 			t.Errorf("%q: %d, want %d", c.head, got, c.want)
+		}
+	}
+}
+
+// TestCutLine: of a request line that is cut behind the URL the URL is told, of
+// one that is cut in it the method.
+func TestCutLine(t *testing.T) {
+	long := "/" + strings.Repeat("x", surely)
+	for line, target := range map[string]string{"GET /images/box.gif HTT": "/images/box.gif", "GET " + long: ""} {
+		m := l7.Message{Text: new(l7.Text)}
+		n, err := Protocol.New(l7.DefaultOptions()).Parse(l7.Client, l7.Window{B: []byte(line), End: true}, &m)
+		if n != len(line) || err != nil || m.Op != "GET" || m.Target != target {
+			t.Errorf("%.30s: %d, %v, %s %q", line, n, err, m.Op, m.Target)
 		}
 	}
 }
