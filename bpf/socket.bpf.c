@@ -23,7 +23,6 @@
 #include "include/drift.h"
 #include "include/maps.h"
 #include "include/regs.h"
-#include "include/sock.h"
 #include "include/moved.h"
 #include "include/proc.h"
 

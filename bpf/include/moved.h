@@ -11,6 +11,7 @@
 #define HS_MOVED_H
 
 #include "iov.h"
+#include "told.h"
 
 /* Past so many calls of a run that has used up its capture, large calls are
  * told together: a download costs nearly nothing. */
