@@ -126,6 +126,18 @@ int hs_each_sock(struct bpf_iter__bpf_sk_storage_map *ctx)
 	return 0;
 }
 
+/* Run when user space asks: what was lost on sockets that have said nothing
+ * since. */
+SEC("iter/bpf_sk_storage_map")
+int hs_each_lost(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct hs_sock *s = ctx->value;
+
+	if (ctx->sk && s && (s->state & (HS_ANNOUNCED | HS_IGNORED | HS_GONE)) == HS_ANNOUNCED && hs_lost_calls(s) != s->said)
+		hs_tell_lost(s, s->count);
+	return 0;
+}
+
 /* Who an unconnected socket is about to receive from: runs in the receiving
  * task, before sock_recv_length, if the program asked for the address. */
 static __always_inline int hs_from(struct bpf_sock_addr *ctx, __u8 family)

@@ -24,6 +24,7 @@ enum hs_kind {
 	HS_KIND_CONNECT = 10, /* nothing more: this thread begins to connect */
 	HS_KIND_HANDOVER = 11, /* hs_handover */
 	HS_KIND_TCP = 12,     /* hs_tcp */
+	HS_KIND_LOST = 13,    /* hs_lost */
 };
 
 enum hs_dir {
@@ -179,6 +180,17 @@ struct hs_tcp {
 	__u8 role;         /* enum hs_role */
 };
 _Static_assert(sizeof(struct hs_tcp) == 48, "hs_tcp");
+
+/* What of a socket was not told, since it was met: comes before what is told
+ * next, and before its end. */
+struct hs_lost {
+	__u64 at[HS_DIRS];    /* where both streams are: bytes before were told, or lost */
+	__u32 calls[HS_DIRS];
+	__u32 turns[HS_DIRS]; /* of these, calls that began to speak; each datagram does */
+	__u8 role;            /* enum hs_role: which of hs_loss's they are in */
+	__u8 pad[7];
+};
+_Static_assert(sizeof(struct hs_lost) == 40, "hs_lost");
 
 /* Calls that did not fit the ring since capture began, all CPUs. */
 struct hs_loss {

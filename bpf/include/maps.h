@@ -18,6 +18,30 @@ struct {
 	__type(value, struct hs_loss);
 } hs_drops SEC(".maps");
 
+struct hs_lost_record {
+	struct hs_head head;
+	struct hs_lost lost;
+};
+
+struct hs_close_record {
+	struct hs_head head;
+	struct hs_close close;
+};
+
+/* The last words of sockets that are gone, where the ring was full: user space
+ * comes for them. What was lost on a connection would be known by nobody. */
+struct hs_last_words {
+	struct hs_lost_record lost;
+	struct hs_close_record close;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64); /* cookie */
+	__type(value, struct hs_last_words);
+} hs_last SEC(".maps");
+
 enum hs_err {
 	HS_ERR_NO_STORAGE = 0,  /* no room to remember a socket */
 	HS_ERR_READ_MSG = 1,    /* a msghdr or iovec could not be read */
@@ -155,6 +179,7 @@ const volatile struct hs_twins {
 	struct hs_clock clock;
 	struct hs_handover handover;
 	struct hs_tcp tcp;
+	struct hs_lost lost;
 	enum hs_kind kind;
 	enum hs_data_flag data_flag;
 	enum hs_open_flag open_flag;
@@ -169,6 +194,7 @@ const volatile struct hs_twins {
 
 __u32 hs_self = 0; /* the collector, as the initial namespace calls it */
 __u32 hs_gen = 1;  /* goes up with every wish */
+__u32 hs_late = 0; /* goes up with every end in hs_last */
 
 static __always_inline void hs_count(enum hs_err what)
 {

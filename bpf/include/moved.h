@@ -163,7 +163,11 @@ static __noinline void hs_lost(struct hs_sock *s, __u32 dir, bool turned)
 	struct hs_loss *loss = hs_losses();
 	__u32 role = s->role;
 
+	if (s->transport == HS_TRANSPORT_UDP)
+		turned = true; /* a datagram is a message */
 	__sync_fetch_and_add(&s->lost[dir & 1], 1);
+	if (turned)
+		__sync_fetch_and_add(&s->turns[dir & 1], 1);
 	if (!loss || role >= HS_ROLES)
 		return;
 	role += (dir & 1) * HS_ROLES;
@@ -413,8 +417,13 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 			s->state &= ~HS_ANNOUNCED;
 	}
 	s->pid = m.pid;
-	if (!(s->state & HS_ANNOUNCED))
+	if (!(s->state & HS_ANNOUNCED)) {
 		hs_announce(sk, s, now);
+		if (!(s->state & HS_ANNOUNCED)) { /* bytes of what nobody knows say nothing */
+			hs_lost(s, dir, turned);
+			return 0;
+		}
+	}
 
 	if (!hs_call_bytes(task, hs_regs(task), s, &m, ret) || truncated)
 		m.bytes.n = 0;
@@ -429,6 +438,11 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	c = s->lost[HS_DIR_RECV];
 	m.data.lost_send = w - s->told[HS_DIR_SEND];
 	m.data.lost_recv = c - s->told[HS_DIR_RECV];
+	if (w + c != s->said) {
+		at[HS_DIR_SEND] = dir == HS_DIR_SEND ? m.data.pos : m.data.other;
+		at[HS_DIR_RECV] = dir == HS_DIR_SEND ? m.data.other : m.data.pos;
+		hs_tell_lost(s, at);
+	}
 	if (s->transport == HS_TRANSPORT_UDP)
 		ok = hs_emit_datagram(s, &m, cap);
 	else

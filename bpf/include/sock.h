@@ -38,6 +38,7 @@ struct hs_sock {
 	__u64 merged_since;
 	__u32 lost[HS_DIRS];  /* calls not told, ever */
 	__u32 told[HS_DIRS];  /* of these, told about */
+	__u32 turns[HS_DIRS]; /* of these, calls that began to speak */
 	__u32 first[HS_DIRS]; /* sequence number of the first byte */
 	__u32 mm_tid;
 	__u32 mm_next;
@@ -58,7 +59,7 @@ struct hs_sock {
 	__u8 flags;           /* enum hs_open_flag */
 	__u8 peer_known;
 	__u32 ino;            /* syscall rows: whose address it is */
-	__u32 pad;
+	__u32 said;           /* how many were lost when hs_lost was told last */
 };
 
 /* Memory behind a pointer that the verifier takes for something else. */

@@ -76,25 +76,40 @@ static __noinline void hs_announce(struct sock *sk, struct hs_sock *s, __u64 now
 	s->state |= HS_ANNOUNCED;
 }
 
-struct hs_close_record {
-	struct hs_head head;
-	struct hs_close close;
-};
-
-/* Tell that something ended. Nobody is told of the end of what they do not
- * know. */
-static __noinline void hs_tell_end(struct hs_sock *s, __u8 what)
+static __always_inline __u32 hs_lost_calls(const struct hs_sock *s)
 {
-	struct hs_close_record *r;
-	struct hs_loss *loss;
+	return s->lost[HS_DIR_SEND] + s->lost[HS_DIR_RECV];
+}
 
-	r = bpf_ringbuf_reserve(&hs_events, sizeof(*r), 0);
-	if (!r) {
-		loss = hs_losses();
-		if (loss)
-			loss->other++;
+static __always_inline void hs_fill_lost(struct hs_lost_record *r, struct hs_sock *s, const __u64 *at)
+{
+	hs_fill_head(&r->head, s, HS_KIND_LOST, sizeof(*r), bpf_ktime_get_ns());
+	r->head.pid = s->pid; /* told by whoever runs just now */
+	r->head.tid = 0;
+	__builtin_memset(&r->lost, 0, sizeof(r->lost));
+	r->lost.at[HS_DIR_SEND] = at[HS_DIR_SEND];
+	r->lost.at[HS_DIR_RECV] = at[HS_DIR_RECV];
+	r->lost.calls[HS_DIR_SEND] = s->lost[HS_DIR_SEND];
+	r->lost.calls[HS_DIR_RECV] = s->lost[HS_DIR_RECV];
+	r->lost.turns[HS_DIR_SEND] = s->turns[HS_DIR_SEND];
+	r->lost.turns[HS_DIR_RECV] = s->turns[HS_DIR_RECV];
+	r->lost.role = s->role;
+}
+
+/* Tell what was not told. They are sums: what does not fit now is said later. */
+static __noinline void hs_tell_lost(struct hs_sock *s, const __u64 *at)
+{
+	struct hs_lost_record *r = bpf_ringbuf_reserve(&hs_events, sizeof(*r), 0);
+
+	if (!r)
 		return;
-	}
+	hs_fill_lost(r, s, at);
+	s->said = hs_lost_calls(s);
+	bpf_ringbuf_submit(r, hs_wakeup(0));
+}
+
+static __always_inline void hs_fill_close(struct hs_close_record *r, struct hs_sock *s, __u8 what)
+{
 	hs_fill_head(&r->head, s, HS_KIND_CLOSE, sizeof(*r), bpf_ktime_get_ns());
 	r->head.pid = s->pid; /* the end may be told by whoever runs just now */
 	r->head.tid = 0;
@@ -105,6 +120,42 @@ static __noinline void hs_tell_end(struct hs_sock *s, __u8 what)
 	r->close.what = what;
 	r->close.role = s->role;
 	r->close.pad[0] = r->close.pad[1] = 0;
+}
+
+/* The end does not fit the ring. Ends of directions are told again when the
+ * connection is gone. */
+static __noinline void hs_keep_end(struct hs_sock *s, __u8 what)
+{
+	struct hs_last_words w;
+	struct hs_loss *loss;
+
+	if (what == HS_CLOSE_GONE) {
+		hs_fill_lost(&w.lost, s, s->count);
+		hs_fill_close(&w.close, s, what);
+		if (!bpf_map_update_elem(&hs_last, &s->cookie, &w, BPF_ANY)) {
+			__sync_fetch_and_add(&hs_late, 1);
+			return;
+		}
+	}
+	loss = hs_losses();
+	if (loss)
+		loss->other++;
+}
+
+/* Tell that something ended. Nobody is told of the end of what they do not
+ * know. */
+static __noinline void hs_tell_end(struct hs_sock *s, __u8 what)
+{
+	struct hs_close_record *r;
+
+	if (hs_lost_calls(s) != s->said)
+		hs_tell_lost(s, s->count);
+	r = bpf_ringbuf_reserve(&hs_events, sizeof(*r), 0);
+	if (!r) {
+		hs_keep_end(s, what);
+		return;
+	}
+	hs_fill_close(r, s, what);
 	bpf_ringbuf_submit(r, hs_wakeup(0));
 	s->told[HS_DIR_SEND] = s->lost[HS_DIR_SEND];
 	s->told[HS_DIR_RECV] = s->lost[HS_DIR_RECV];

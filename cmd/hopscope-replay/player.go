@@ -116,6 +116,7 @@ func newPlayer(o options, stdout, stderr io.Writer) (*player, error) {
 		p.flowLogs(&assembling)
 	}
 	p.asm = stream.NewAssembler(assembling, p.engine.Put)
+	table.Lost = p.engine.Lost
 	p.table = stream.NewTable(table, p.engine.Put)
 	return p, nil
 }

@@ -29,6 +29,7 @@ const (
 	clockSize = int(unsafe.Sizeof(Clock{}))
 	handSize  = int(unsafe.Sizeof(Handover{}))
 	tcpSize   = int(unsafe.Sizeof(TCP{}))
+	lostSize  = int(unsafe.Sizeof(Lost{}))
 )
 
 // PeekKind is the kind of a raw record, 0 if it has none.
@@ -112,6 +113,15 @@ func Decode(b []byte, e *Event) error {
 			Retransmits: le.Uint32(b[32:]), SegsOut: le.Uint32(b[36:]), SegsIn: le.Uint32(b[40:]), Error: le.Uint16(b[44:]), Gone: b[46], Role: Role(b[47])}
 		if e.TCP.Role >= roles {
 			e.TCP.Role = RoleUnknown
+		}
+	case KindLost:
+		if len(b) < lostSize {
+			return ErrShort
+		}
+		e.Lost = Lost{At: [2]uint64{le.Uint64(b), le.Uint64(b[8:])}, Calls: [2]uint32{le.Uint32(b[16:]), le.Uint32(b[20:])},
+			Turns: [2]uint32{le.Uint32(b[24:]), le.Uint32(b[28:])}, Role: Role(b[32])}
+		if e.Lost.Role >= roles {
+			e.Lost.Role = RoleUnknown
 		}
 	case KindLoss:
 		if len(b) < lossSize {

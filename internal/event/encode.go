@@ -55,6 +55,13 @@ func (e *Event) Append(b []byte) []byte {
 		}
 		b = le.AppendUint16(b, c.Error)
 		b = append(b, c.Gone, byte(c.Role))
+	case KindLost:
+		l := &e.Lost
+		b = le.AppendUint64(le.AppendUint64(b, l.At[0]), l.At[1])
+		for _, n := range [...]uint32{l.Calls[0], l.Calls[1], l.Turns[0], l.Turns[1]} {
+			b = le.AppendUint32(b, n)
+		}
+		b = append(b, byte(l.Role), 0, 0, 0, 0, 0, 0, 0)
 	case KindLoss:
 		for _, n := range e.Loss.Calls {
 			b = le.AppendUint64(b, n)

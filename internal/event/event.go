@@ -22,13 +22,14 @@ const (
 	KindConnect  Kind = 10 // a thread begins to connect the socket; the head is all
 	KindHandover Kind = 11 // a goroutine and those of a connection hand a request over
 	KindTCP      Kind = 12 // what the kernel has counted of a connection
+	KindLost     Kind = 13 // what of a socket was not told so far
 )
 
 // Broadcast reports whether k is about no process: every shard wants it.
 func (k Kind) Broadcast() bool { return k == KindLoss || k == KindClock }
 
 func (k Kind) String() string {
-	names := [...]string{"", "open", "data", "datagram", "close", "exec", "exit", "fork", "loss", "clock", "connect", "handover", "tcp"}
+	names := [...]string{"", "open", "data", "datagram", "close", "exec", "exit", "fork", "loss", "clock", "connect", "handover", "tcp", "lost"}
 	if int(k) < len(names) && k != 0 {
 		return names[k]
 	}
@@ -189,6 +190,17 @@ type Proc struct {
 	Comm   [16]byte
 }
 
+// Lost is what of a socket was not told, since it was met. Twin of struct
+// hs_lost. It comes before what is told next, and before the end.
+type Lost struct {
+	_     structs.HostLayout
+	At    [2]uint64 // where both streams are, by direction: bytes before were told, or lost
+	Calls [2]uint32
+	Turns [2]uint32 // of these, calls that began to speak; each datagram does
+	Role  Role      // which of Loss's they are in
+	Pad   [7]uint8
+}
+
 // Loss counts calls that did not fit the ring since capture began, over all
 // CPUs. Twin of struct hs_loss.
 type Loss struct {
@@ -273,5 +285,6 @@ type Event struct {
 	// Handover holds with KindHandover.
 	Handover Handover
 	TCP      TCP    // KindTCP
+	Lost     Lost   // KindLost
 	Payload  []byte // Data: captured bytes; Open: path of a unix socket
 }

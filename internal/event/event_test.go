@@ -30,6 +30,7 @@ func samples() []Event {
 		{Head: h(KindExit), Proc: Proc{Cgroup: 1}},
 		{Head: h(KindFork), Proc: Proc{Parent: 1}},
 		{Head: h(KindLoss), Loss: loss},
+		{Head: h(KindLost), Lost: Lost{At: [2]uint64{1, 2}, Calls: [2]uint32{3, 4}, Turns: [2]uint32{5, 6}, Role: RoleServer}},
 		{Head: h(KindClock), Clock: Clock{Offset: -5}},
 	}
 }

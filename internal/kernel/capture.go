@@ -32,6 +32,8 @@ type Capture struct {
 	ring  *ring
 	gos   *gos
 	each  *link.Iter // runs a program for every socket; nil: there is none
+	says  *link.Iter // runs one that tells what was lost on it; nil: there is none
+	late  *ebpf.Variable
 
 	mu     sync.Mutex // wishes, gen, drops
 	wished atomic.Bool
@@ -109,6 +111,8 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 		f(b)
 	}
 	var nextClock, nextLoss uint64
+	var last lastWords
+	var silent silent
 	flush := c.cfg.Flush
 	for done := false; !done; {
 		done = ctx.Err() != nil
@@ -120,19 +124,21 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 				make1(event.KindClock)
 			}
 		}
-		bytes, records := c.ring.drain(each)
-		if records > 0 {
-			c.bytes.Add(bytes)
-			c.events.Add(records)
-			c.wakes.Add(1)
-		}
 		if now >= nextLoss || done {
 			nextLoss = now + uint64(250*time.Millisecond)
 			if l, err := c.drops(); err == nil && l != c.loss {
 				c.loss, e.Loss = l, l
 				make1(event.KindLoss)
+				silent.since(now)
 			}
+			last.look(c)
 		}
+		if silent.due(now, done) {
+			c.read(each) // they need room
+			c.sayLost()
+		}
+		bytes, records := c.read(each)
+		last.tell(c, each, done)
 		if fresh.look && now >= fresh.next {
 			fresh.look, fresh.next = false, now+newcomersEvery
 			if found, err := c.findContainers(); err == nil && found {
@@ -158,6 +164,17 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 		}
 	}
 	return nil
+}
+
+// read gives what is in the ring to f.
+func (c *Capture) read(f func([]byte)) (bytes, records uint64) {
+	bytes, records = c.ring.drain(f)
+	if records > 0 {
+		c.bytes.Add(bytes)
+		c.events.Add(records)
+		c.wakes.Add(1)
+	}
+	return bytes, records
 }
 
 // maxFlush is how many times Flush passes before an empty ring is looked at
@@ -229,9 +246,11 @@ func (c *Capture) Close() error {
 	for _, p := range c.progs {
 		errs = append(errs, p.Close())
 	}
-	if c.each != nil {
-		errs = append(errs, c.each.Close())
-		c.each = nil
+	for _, l := range []**link.Iter{&c.each, &c.says} {
+		if *l != nil {
+			errs = append(errs, (*l).Close())
+			*l = nil
+		}
 	}
 	if c.gos != nil {
 		c.gos.close()
@@ -243,7 +262,7 @@ func (c *Capture) Close() error {
 	for _, m := range c.maps {
 		errs = append(errs, m.Close())
 	}
-	c.links, c.progs, c.maps, c.gen = nil, nil, nil, nil
+	c.links, c.progs, c.maps, c.gen, c.late = nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 

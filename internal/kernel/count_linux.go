@@ -12,15 +12,19 @@ import (
 // eachProg tells what the kernel has counted of every socket that we know.
 const eachProg = "hs_each_sock"
 
-// counting attaches it. It runs when Count asks, and costs nothing else. Kernels
-// before 5.9 and the rows on system calls have none: connections are told about
-// when they end only.
-func (c *Capture) counting(spec *ebpf.CollectionSpec) Hook {
-	h := Hook{Prog: eachProg, At: "iter/bpf_sk_storage_map", For: "the kernel's counters of connections that go on"}
-	p, err := c.one(spec, eachProg)
+// lostProg tells what was lost on every socket that has not said so yet.
+const lostProg = "hs_each_lost"
+
+// iterate attaches a program that goes through all sockets that we know, to *to.
+// It runs when it is asked, and costs nothing else. Kernels before 5.9 and the
+// rows on system calls have none: connections are told about when they speak or
+// end.
+func (c *Capture) iterate(spec *ebpf.CollectionSpec, prog, blind string, to **link.Iter) Hook {
+	h := Hook{Prog: prog, At: "iter/bpf_sk_storage_map", For: blind}
+	p, err := c.one(spec, prog)
 	if err == nil {
 		c.progs = append(c.progs, p)
-		c.each, err = link.AttachIter(link.IterOptions{Program: p, Map: c.maps["hs_socks"]})
+		*to, err = link.AttachIter(link.IterOptions{Program: p, Map: c.maps["hs_socks"]})
 	}
 	if err != nil {
 		h.Err = plain(err).Error()
@@ -35,16 +39,21 @@ func (c *Capture) counting(spec *ebpf.CollectionSpec) Hook {
 func (c *Capture) Count() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.each == nil {
+	return runIter(c.each, eachProg)
+}
+
+// runIter runs the program of l once. Without one it does nothing.
+func runIter(l *link.Iter, prog string) error {
+	if l == nil {
 		return nil
 	}
-	r, err := c.each.Open()
+	r, err := l.Open()
 	if err != nil {
-		return fmt.Errorf("kernel: run %s: %w", eachProg, err)
+		return fmt.Errorf("kernel: run %s: %w", prog, err)
 	}
 	_, err = io.Copy(io.Discard, r)
 	if err != nil {
-		err = fmt.Errorf("kernel: run %s: %w", eachProg, err)
+		err = fmt.Errorf("kernel: run %s: %w", prog, err)
 	}
 	return errors.Join(err, r.Close())
 }

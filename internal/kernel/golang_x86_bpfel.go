@@ -23,6 +23,7 @@ const (
 	golangMapHsEvents          = "hs_events"
 	golangMapHsGoLayouts       = "hs_go_layouts"
 	golangMapHsGos             = "hs_gos"
+	golangMapHsLast            = "hs_last"
 	golangMapHsNames           = "hs_names"
 	golangMapHsNetns           = "hs_netns"
 	golangMapHsPorts           = "hs_ports"
@@ -41,6 +42,7 @@ const (
 	golangVarHsCfgWake         = "hs_cfg_wake"
 	golangVarHsCfgWant         = "hs_cfg_want"
 	golangVarHsGen             = "hs_gen"
+	golangVarHsLate            = "hs_late"
 	golangVarHsSelf            = "hs_self"
 	golangVarHsTwins           = "hs_twins"
 )
@@ -103,6 +105,7 @@ type golangMapSpecs struct {
 	HsEvents    *ebpf.MapSpec `ebpf:"hs_events"`
 	HsGoLayouts *ebpf.MapSpec `ebpf:"hs_go_layouts"`
 	HsGos       *ebpf.MapSpec `ebpf:"hs_gos"`
+	HsLast      *ebpf.MapSpec `ebpf:"hs_last"`
 	HsNames     *ebpf.MapSpec `ebpf:"hs_names"`
 	HsNetns     *ebpf.MapSpec `ebpf:"hs_netns"`
 	HsPorts     *ebpf.MapSpec `ebpf:"hs_ports"`
@@ -124,6 +127,7 @@ type golangVariableSpecs struct {
 	HsCfgWake       *ebpf.VariableSpec `ebpf:"hs_cfg_wake"`
 	HsCfgWant       *ebpf.VariableSpec `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.VariableSpec `ebpf:"hs_gen"`
+	HsLate          *ebpf.VariableSpec `ebpf:"hs_late"`
 	HsSelf          *ebpf.VariableSpec `ebpf:"hs_self"`
 	HsTwins         *ebpf.VariableSpec `ebpf:"hs_twins"`
 }
@@ -155,6 +159,7 @@ type golangMaps struct {
 	HsEvents    *ebpf.Map `ebpf:"hs_events"`
 	HsGoLayouts *ebpf.Map `ebpf:"hs_go_layouts"`
 	HsGos       *ebpf.Map `ebpf:"hs_gos"`
+	HsLast      *ebpf.Map `ebpf:"hs_last"`
 	HsNames     *ebpf.Map `ebpf:"hs_names"`
 	HsNetns     *ebpf.Map `ebpf:"hs_netns"`
 	HsPorts     *ebpf.Map `ebpf:"hs_ports"`
@@ -171,6 +176,7 @@ func (m *golangMaps) Close() error {
 		m.HsEvents,
 		m.HsGoLayouts,
 		m.HsGos,
+		m.HsLast,
 		m.HsNames,
 		m.HsNetns,
 		m.HsPorts,
@@ -193,6 +199,7 @@ type golangVariables struct {
 	HsCfgWake       *ebpf.Variable `ebpf:"hs_cfg_wake"`
 	HsCfgWant       *ebpf.Variable `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.Variable `ebpf:"hs_gen"`
+	HsLate          *ebpf.Variable `ebpf:"hs_late"`
 	HsSelf          *ebpf.Variable `ebpf:"hs_self"`
 	HsTwins         *ebpf.Variable `ebpf:"hs_twins"`
 }

@@ -39,6 +39,8 @@ type row struct {
 	name   string
 	object func() (*ebpf.CollectionSpec, error)
 	hooks  []hook
+	// storage: what is remembered of sockets can be gone through by a program.
+	storage bool
 }
 
 const (
@@ -46,6 +48,8 @@ const (
 	blindRecv  = "bytes that processes receive"
 	blindState = "when connections open and end, and who opened them"
 	blindPeer4 = "the peers of unconnected UDP sockets that receive, IPv4"
+	blindCount = "the kernel's counters of connections that go on"
+	blindLost  = "how many exchanges were lost on connections that say nothing more, where clients send several at once"
 	blindPeer6 = "the peers of unconnected UDP sockets that receive, IPv6"
 )
 
@@ -62,11 +66,11 @@ var common = []hook{
 
 // socketRows, the cheapest first.
 var socketRows = []row{
-	{name: "btf", object: loadSocket, hooks: append([]hook{
+	{name: "btf", object: loadSocket, storage: true, hooks: append([]hook{
 		{prog: "hs_sock_send", at: at{btfTracepoint, "sock_send_length"}, blind: blindSend, need: true},
 		{prog: "hs_sock_recv", at: at{btfTracepoint, "sock_recv_length"}, blind: blindRecv, need: true},
 	}, common...)},
-	{name: "fexit", object: loadSocket, hooks: append([]hook{
+	{name: "fexit", object: loadSocket, storage: true, hooks: append([]hook{
 		{prog: "hs_fexit_inet_sendmsg", at: at{fexit, "inet_sendmsg"}, blind: blindSend, need: true},
 		{prog: "hs_fexit_inet_recvmsg", at: at{fexit, "inet_recvmsg"}, blind: blindRecv, need: true},
 		{prog: "hs_fexit_inet6_sendmsg", at: at{fexit, "inet6_sendmsg"}, blind: "bytes sent on IPv6 sockets"},

@@ -39,7 +39,7 @@ func (c *Capture) load(r *row) error {
 		return fmt.Errorf("make the maps: %w", plain(err))
 	}
 	c.maps = coll.Maps
-	c.gen = coll.Variables["hs_gen"]
+	c.gen, c.late = coll.Variables["hs_gen"], coll.Variables["hs_late"]
 	if err := c.fillFilters(); err != nil {
 		return err
 	}
@@ -72,8 +72,11 @@ func (c *Capture) load(r *row) error {
 		}
 		c.hooks = append(c.hooks, told)
 	}
+	if r.storage {
+		c.hooks = append(c.hooks, c.iterate(spec, lostProg, blindLost, &c.says))
+	}
 	if c.cfg.Flows {
-		c.hooks = append(c.hooks, c.counting(spec))
+		c.hooks = append(c.hooks, c.iterate(spec, eachProg, blindCount, &c.each))
 	}
 	c.gos = newGos(c)
 	return nil

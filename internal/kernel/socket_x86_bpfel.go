@@ -22,12 +22,14 @@ const (
 	socketMapHsErrors                  = "hs_errors"
 	socketMapHsEvents                  = "hs_events"
 	socketMapHsGos                     = "hs_gos"
+	socketMapHsLast                    = "hs_last"
 	socketMapHsNames                   = "hs_names"
 	socketMapHsNetns                   = "hs_netns"
 	socketMapHsPorts                   = "hs_ports"
 	socketMapHsSkipPids                = "hs_skip_pids"
 	socketMapHsSocks                   = "hs_socks"
 	socketMapHsWishes                  = "hs_wishes"
+	socketProgHsEachLost               = "hs_each_lost"
 	socketProgHsEachSock               = "hs_each_sock"
 	socketProgHsExec                   = "hs_exec"
 	socketProgHsExit                   = "hs_exit"
@@ -55,6 +57,7 @@ const (
 	socketVarHsCfgWake                 = "hs_cfg_wake"
 	socketVarHsCfgWant                 = "hs_cfg_want"
 	socketVarHsGen                     = "hs_gen"
+	socketVarHsLate                    = "hs_late"
 	socketVarHsSelf                    = "hs_self"
 	socketVarHsTwins                   = "hs_twins"
 )
@@ -101,6 +104,7 @@ type socketSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type socketProgramSpecs struct {
+	HsEachLost               *ebpf.ProgramSpec `ebpf:"hs_each_lost"`
 	HsEachSock               *ebpf.ProgramSpec `ebpf:"hs_each_sock"`
 	HsExec                   *ebpf.ProgramSpec `ebpf:"hs_exec"`
 	HsExit                   *ebpf.ProgramSpec `ebpf:"hs_exit"`
@@ -130,6 +134,7 @@ type socketMapSpecs struct {
 	HsErrors   *ebpf.MapSpec `ebpf:"hs_errors"`
 	HsEvents   *ebpf.MapSpec `ebpf:"hs_events"`
 	HsGos      *ebpf.MapSpec `ebpf:"hs_gos"`
+	HsLast     *ebpf.MapSpec `ebpf:"hs_last"`
 	HsNames    *ebpf.MapSpec `ebpf:"hs_names"`
 	HsNetns    *ebpf.MapSpec `ebpf:"hs_netns"`
 	HsPorts    *ebpf.MapSpec `ebpf:"hs_ports"`
@@ -152,6 +157,7 @@ type socketVariableSpecs struct {
 	HsCfgWake       *ebpf.VariableSpec `ebpf:"hs_cfg_wake"`
 	HsCfgWant       *ebpf.VariableSpec `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.VariableSpec `ebpf:"hs_gen"`
+	HsLate          *ebpf.VariableSpec `ebpf:"hs_late"`
 	HsSelf          *ebpf.VariableSpec `ebpf:"hs_self"`
 	HsTwins         *ebpf.VariableSpec `ebpf:"hs_twins"`
 }
@@ -182,6 +188,7 @@ type socketMaps struct {
 	HsErrors   *ebpf.Map `ebpf:"hs_errors"`
 	HsEvents   *ebpf.Map `ebpf:"hs_events"`
 	HsGos      *ebpf.Map `ebpf:"hs_gos"`
+	HsLast     *ebpf.Map `ebpf:"hs_last"`
 	HsNames    *ebpf.Map `ebpf:"hs_names"`
 	HsNetns    *ebpf.Map `ebpf:"hs_netns"`
 	HsPorts    *ebpf.Map `ebpf:"hs_ports"`
@@ -198,6 +205,7 @@ func (m *socketMaps) Close() error {
 		m.HsErrors,
 		m.HsEvents,
 		m.HsGos,
+		m.HsLast,
 		m.HsNames,
 		m.HsNetns,
 		m.HsPorts,
@@ -221,6 +229,7 @@ type socketVariables struct {
 	HsCfgWake       *ebpf.Variable `ebpf:"hs_cfg_wake"`
 	HsCfgWant       *ebpf.Variable `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.Variable `ebpf:"hs_gen"`
+	HsLate          *ebpf.Variable `ebpf:"hs_late"`
 	HsSelf          *ebpf.Variable `ebpf:"hs_self"`
 	HsTwins         *ebpf.Variable `ebpf:"hs_twins"`
 }
@@ -229,6 +238,7 @@ type socketVariables struct {
 //
 // It can be passed to loadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type socketPrograms struct {
+	HsEachLost               *ebpf.Program `ebpf:"hs_each_lost"`
 	HsEachSock               *ebpf.Program `ebpf:"hs_each_sock"`
 	HsExec                   *ebpf.Program `ebpf:"hs_exec"`
 	HsExit                   *ebpf.Program `ebpf:"hs_exit"`
@@ -250,6 +260,7 @@ type socketPrograms struct {
 
 func (p *socketPrograms) Close() error {
 	return _SocketClose(
+		p.HsEachLost,
 		p.HsEachSock,
 		p.HsExec,
 		p.HsExit,

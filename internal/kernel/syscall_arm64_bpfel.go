@@ -23,6 +23,7 @@ const (
 	syscallMapHsErrors         = "hs_errors"
 	syscallMapHsEvents         = "hs_events"
 	syscallMapHsGos            = "hs_gos"
+	syscallMapHsLast           = "hs_last"
 	syscallMapHsNames          = "hs_names"
 	syscallMapHsNetns          = "hs_netns"
 	syscallMapHsPorts          = "hs_ports"
@@ -60,6 +61,7 @@ const (
 	syscallVarHsCfgWake        = "hs_cfg_wake"
 	syscallVarHsCfgWant        = "hs_cfg_want"
 	syscallVarHsGen            = "hs_gen"
+	syscallVarHsLate           = "hs_late"
 	syscallVarHsSelf           = "hs_self"
 	syscallVarHsTwins          = "hs_twins"
 )
@@ -140,6 +142,7 @@ type syscallMapSpecs struct {
 	HsErrors   *ebpf.MapSpec `ebpf:"hs_errors"`
 	HsEvents   *ebpf.MapSpec `ebpf:"hs_events"`
 	HsGos      *ebpf.MapSpec `ebpf:"hs_gos"`
+	HsLast     *ebpf.MapSpec `ebpf:"hs_last"`
 	HsNames    *ebpf.MapSpec `ebpf:"hs_names"`
 	HsNetns    *ebpf.MapSpec `ebpf:"hs_netns"`
 	HsPorts    *ebpf.MapSpec `ebpf:"hs_ports"`
@@ -162,6 +165,7 @@ type syscallVariableSpecs struct {
 	HsCfgWake       *ebpf.VariableSpec `ebpf:"hs_cfg_wake"`
 	HsCfgWant       *ebpf.VariableSpec `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.VariableSpec `ebpf:"hs_gen"`
+	HsLate          *ebpf.VariableSpec `ebpf:"hs_late"`
 	HsSelf          *ebpf.VariableSpec `ebpf:"hs_self"`
 	HsTwins         *ebpf.VariableSpec `ebpf:"hs_twins"`
 }
@@ -193,6 +197,7 @@ type syscallMaps struct {
 	HsErrors   *ebpf.Map `ebpf:"hs_errors"`
 	HsEvents   *ebpf.Map `ebpf:"hs_events"`
 	HsGos      *ebpf.Map `ebpf:"hs_gos"`
+	HsLast     *ebpf.Map `ebpf:"hs_last"`
 	HsNames    *ebpf.Map `ebpf:"hs_names"`
 	HsNetns    *ebpf.Map `ebpf:"hs_netns"`
 	HsPorts    *ebpf.Map `ebpf:"hs_ports"`
@@ -210,6 +215,7 @@ func (m *syscallMaps) Close() error {
 		m.HsErrors,
 		m.HsEvents,
 		m.HsGos,
+		m.HsLast,
 		m.HsNames,
 		m.HsNetns,
 		m.HsPorts,
@@ -233,6 +239,7 @@ type syscallVariables struct {
 	HsCfgWake       *ebpf.Variable `ebpf:"hs_cfg_wake"`
 	HsCfgWant       *ebpf.Variable `ebpf:"hs_cfg_want"`
 	HsGen           *ebpf.Variable `ebpf:"hs_gen"`
+	HsLate          *ebpf.Variable `ebpf:"hs_late"`
 	HsSelf          *ebpf.Variable `ebpf:"hs_self"`
 	HsTwins         *ebpf.Variable `ebpf:"hs_twins"`
 }

@@ -40,7 +40,7 @@ func TestTwins(t *testing.T) {
 		"hs_data": reflect.TypeFor[event.Data](), "hs_peer": reflect.TypeFor[event.Peer](),
 		"hs_close": reflect.TypeFor[event.Close](), "hs_proc": reflect.TypeFor[event.Proc](),
 		"hs_loss": reflect.TypeFor[event.Loss](), "hs_go": reflect.TypeFor[goOffsets](),
-		"hs_handover": reflect.TypeFor[event.Handover](), "hs_tcp": reflect.TypeFor[event.TCP](),
+		"hs_handover": reflect.TypeFor[event.Handover](), "hs_tcp": reflect.TypeFor[event.TCP](), "hs_lost": reflect.TypeFor[event.Lost](),
 		"hs_go_layout": reflect.TypeFor[goLayout](), "hs_cidr": reflect.TypeFor[cidrKey](),
 	}
 	packets := map[string]reflect.Type{"hs_packet": reflect.TypeFor[Packet](), "hs_packet_stats": reflect.TypeFor[packetStats]()}
@@ -115,7 +115,7 @@ func TestEnums(t *testing.T) {
 		"HS_OPEN_MIDSTREAM": uint64(event.Midstream), "HS_OPEN_KEYED": uint64(event.Keyed), "HS_OPEN_CONNECTED": uint64(event.Connected),
 		"HS_DATA_NO_BUFFER": uint64(event.NoBuffer), "HS_DATA_URING": uint64(event.URing), "HS_DATA_FAULT": uint64(event.Fault),
 		"HS_DATA_PEER": uint64(event.HasPeer), "HS_DATA_MERGED": uint64(event.Merged),
-		"HS_KIND_CONNECT": uint64(event.KindConnect), "HS_KIND_HANDOVER": uint64(event.KindHandover), "HS_KIND_TCP": uint64(event.KindTCP),
+		"HS_KIND_CONNECT": uint64(event.KindConnect), "HS_KIND_HANDOVER": uint64(event.KindHandover), "HS_KIND_TCP": uint64(event.KindTCP), "HS_KIND_LOST": uint64(event.KindLost),
 		"HS_HANDOVER_ASKS": uint64(event.Asks), "HS_HANDOVER_SERVES": uint64(event.Serves),
 		"HS_CLOSE_GONE": uint64(event.Gone), "HS_CLOSE_SENT": uint64(event.SendEnded), "HS_CLOSE_RECEIVED": uint64(event.RecvEnded),
 	}

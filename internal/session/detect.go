@@ -56,6 +56,7 @@ func (e *Engine) detect(s *session, c *stream.Chunk, b []byte, final bool) bool 
 		return false
 	}
 	taken := e.raw(s, c, b)
+	s.miss(c.Dir, uint64(max(len(b), len(h.buf))))
 	h.buf, h.marks = h.buf[:0], h.marks[:0]
 	h.synced = false
 	if taken {

@@ -163,6 +163,7 @@ type half struct {
 	synced  bool
 	found   bool // the next message was looked for after a hole: it continues none
 	ended   bool
+	unread  uint64 // bytes that were lost, or not understood, since the last reckoning
 	holed   bool   // bytes were missing before the protocol was known
 	next    uint64 // position after the last byte accounted for
 	buf     []byte // bytes before next that a parser wants to see again
@@ -204,6 +205,7 @@ type session struct {
 	last     l7.Side             // who spoke last
 	spoke    bool
 	switches int // protocol changes so far
+	unseen   unseen
 }
 
 // Put reads one chunk.
@@ -213,12 +215,7 @@ func (e *Engine) Put(c *stream.Chunk) {
 		if c.Close {
 			return
 		}
-		s = &session{conn: c.Conn}
-		c.Conn.Session = s
-		e.live[s] = struct{}{}
-		if e.cfg.Judge != nil {
-			s.judged = e.cfg.Judge(c.Conn)
-		}
+		s = e.session(c.Conn)
 	}
 	if c.Close {
 		e.close(s)
@@ -292,6 +289,20 @@ func (e *Engine) cut(s *session) {
 		s.bursts = true
 		e.cfg.Burst(s.conn)
 	}
+}
+
+// session is that of c, made if there is none.
+func (e *Engine) session(c *stream.Conn) *session {
+	s, _ := c.Session.(*session)
+	if s == nil {
+		s = &session{conn: c}
+		c.Session = s
+		e.live[s] = struct{}{}
+		if e.cfg.Judge != nil {
+			s.judged = e.cfg.Judge(c)
+		}
+	}
+	return s
 }
 
 // start says where reading begins: at the first byte, where a message begins
@@ -379,8 +390,10 @@ func (e *Engine) end(s *session, d stream.Dir) {
 }
 
 func (e *Engine) close(s *session) {
+	e.missTail(s)
 	e.end(s, stream.FromA)
 	e.end(s, stream.FromB)
+	e.reckon(s)
 	e.drain(s, Truncated)
 	delete(e.live, s)
 	s.conn.Session = nil

@@ -38,6 +38,9 @@ func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []by
 		if first {
 			e.tell(p, f)
 		}
+		if side == l7.Client {
+			s.unseen.asked(n, first, at)
+		}
 		if s.proto.Pairing == l7.ByStream {
 			if side == l7.Client || p.OneWay {
 				p.reqOpen = m.More

@@ -40,8 +40,10 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 		if !h.synced {
 			k := e.resync(s, d, base+uint64(off), w[off:])
 			if k < 0 {
+				s.miss(d, uint64(len(w)-off))
 				break
 			}
+			s.miss(d, uint64(k))
 			off += k
 			h.synced, h.found = true, true
 		}
@@ -93,9 +95,11 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 			}
 			switch {
 			case final:
+				s.miss(d, uint64(len(w)-off))
 				off = len(w)
 			case len(w)-off >= limit:
 				e.stats.WindowFull.Add(1)
+				s.miss(d, uint64(len(w)-off))
 				off = len(w)
 				e.lose(s, d)
 			default:
@@ -107,6 +111,7 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 			e.mute(s)
 		default:
 			s.st.LostSync.Add(1)
+			s.miss(d, uint64(len(w)-off))
 			off = len(w)
 			e.lose(s, d)
 		}
@@ -206,6 +211,9 @@ func (e *Engine) skipped(s *session, d stream.Dir, n uint64) {
 // extend accounts for n bytes that said nothing, inside an open message.
 func (e *Engine) extend(s *session, d stream.Dir, n uint64) {
 	h := &s.half[d]
+	if d == s.client {
+		s.unseen.bytes += n
+	}
 	if p := h.open; p != nil {
 		f := p.of(s.side(d))
 		f.Bytes += n
@@ -239,7 +247,9 @@ func (p *pending) of(side l7.Side) *Half {
 // beyond what the capture keeps.
 func (e *Engine) absent(s *session, d stream.Dir, n uint64) {
 	h := &s.half[d]
+	s.unseen.torn = true
 	if s.proto == nil {
+		s.miss(d, n)
 		h.next += n
 		h.drop()
 		h.synced, h.holed = false, true
@@ -263,10 +273,16 @@ func (e *Engine) absent(s *session, d stream.Dir, n uint64) {
 	if known == n {
 		return
 	}
+	if h.open == nil || !h.more { // else they are a message's that is known
+		s.miss(d, n-known)
+	}
 	if h.open != nil && !h.more {
 		e.finish(s, d)
 	}
 	e.lose(s, d)
+	if d == s.client {
+		e.reckon(s)
+	}
 }
 
 // lose is called when the reading of direction d has lost its place, with

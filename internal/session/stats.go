@@ -17,6 +17,7 @@ type Stats struct {
 	Cut        atomic.Uint64 // chunks captured in part, where more than the rest of one message lay beyond
 	WindowFull atomic.Uint64 // messages cut by the window limit
 	PendFull   atomic.Uint64 // connections with more requests open than the limit
+	Unseen     atomic.Int64  // exchanges that nothing was seen of, besides the kernel's lost turns
 	Muted      atomic.Uint64 // chunks of connections that were given up
 	PerProto   []ProtoStats  // in the order of the engine's protocols
 }

@@ -133,6 +133,13 @@ type Ctx struct {
 	CapSeq uint32
 }
 
+// Lost is what the kernel did not tell of a connection, since it said so last.
+type Lost struct {
+	Turns   [2]uint32 // calls that began to speak, by Dir
+	At      [2]uint64 // where the streams were, by Dir: what lies before was told, or lost
+	Counted bool      // Turns are in event.Loss by role
+}
+
 // Chunk is bytes that one end sent, at one point of its stream. B is borrowed:
 // it is valid until the call that it was passed to returns.
 type Chunk struct {

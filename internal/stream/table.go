@@ -34,6 +34,9 @@ type TableConfig struct {
 	// Handover is told when the goroutine of ctx hands a request to the goroutines
 	// of a connection, or takes one over from them (serves).
 	Handover func(sock uint64, stream uint32, serves bool, ctx *Ctx, now int64)
+	// Lost is told what of a connection was not told: before the chunk after the
+	// loss, or before the end. May be nil.
+	Lost func(*Conn, *Lost)
 }
 
 // DefaultMaxConns: about 40 MB of connections, more than most nodes have.
@@ -78,6 +81,8 @@ type entry struct {
 	sock         uint64
 	peer         peerKey
 	many         bool           // an unconnected socket
+	turns        [2]uint32      // lost ones that the kernel has told of,
+	owed         [2]uint32      // and those that no peer was found for yet
 	sole         netip.AddrPort // whom it sent to last,
 	several      bool           // and whether to others, too
 	used         int64
@@ -132,6 +137,8 @@ func (t *Table) Put(e *event.Event) {
 		if h := &e.Handover; t.cfg.Handover != nil {
 			t.cfg.Handover(e.Sock, h.Stream, h.What == event.Serves, &Ctx{Pid: e.Pid, Tid: e.Tid, Goid: h.Goid, ParentGoid: h.Parent}, t.Unix(e.Time))
 		}
+	case event.KindLost:
+		t.lost(e)
 	case event.KindClock:
 		t.offset = e.Clock.Offset
 	}
@@ -275,11 +282,16 @@ func (t *Table) datagram(e *event.Event) {
 	}
 	t.touch(s)
 	if s.many {
+		sock := s
 		if s = t.peer(s, e); s == nil {
 			t.stats.NoPeer.Add(1)
 			return
 		}
 		t.touch(s)
+		if sock.owed != [2]uint32{} {
+			t.tellLost(s.conn, &Lost{Turns: sock.owed})
+			sock.owed = [2]uint32{}
+		}
 	}
 	if e.Pid != 0 {
 		s.conn.Pid = e.Pid
@@ -364,6 +376,32 @@ func (t *Table) close(e *event.Event) {
 	}
 }
 
+// lost takes what of a socket was not told. Of one with many peers nobody knows
+// whose it was: it goes to the next that is heard of.
+func (t *Table) lost(e *event.Event) {
+	s := t.socks[e.Sock]
+	if s == nil {
+		return
+	}
+	l := Lost{At: e.Lost.At, Counted: e.Lost.Role != event.RoleUnknown}
+	for d, n := range e.Lost.Turns {
+		l.Turns[d] = n - s.turns[d]
+	}
+	s.turns = e.Lost.Turns
+	if s.many {
+		s.owed[0] += l.Turns[0]
+		s.owed[1] += l.Turns[1]
+		return
+	}
+	t.tellLost(s.conn, &l)
+}
+
+func (t *Table) tellLost(c *Conn, l *Lost) {
+	if t.cfg.Lost != nil {
+		t.cfg.Lost(c, l)
+	}
+}
+
 // Muteable tells which socket to mute when nobody reads c any more; ok is false
 // if the socket serves other connections too.
 func (t *Table) Muteable(c *Conn) (sock uint64, ok bool) {
@@ -388,78 +426,6 @@ func (t *Table) Flush() {
 	for t.oldest != nil {
 		t.drop(t.oldest, t.Unix(uint64(t.now)))
 	}
-}
-
-// insert puts s in front, and makes room for it.
-func (t *Table) insert(s *entry) *entry {
-	for t.n >= t.cfg.MaxConns {
-		t.stats.Evicted.Add(1)
-		t.drop(t.oldest, t.Unix(uint64(t.now)))
-	}
-	t.n++
-	t.stats.Conns.Store(int64(t.n))
-	t.front(s)
-	return s
-}
-
-// touches is how finely silence is measured, of Idle.
-const touches = 64
-
-func (t *Table) front(s *entry) {
-	s.used = t.now
-	s.older, s.newer = t.newest, nil
-	if t.newest != nil {
-		t.newest.newer = s
-	}
-	t.newest = s
-	if t.oldest == nil {
-		t.oldest = s
-	}
-}
-
-func (t *Table) unlink(s *entry) {
-	if s.newer != nil {
-		s.newer.older = s.older
-	} else {
-		t.newest = s.older
-	}
-	if s.older != nil {
-		s.older.newer = s.newer
-	} else {
-		t.oldest = s.newer
-	}
-	s.newer, s.older = nil, nil
-}
-
-// touch notes that s is in use, now and then: its neighbours in the list are
-// other connections' memory.
-func (t *Table) touch(s *entry) {
-	if t.now-s.used < t.cfg.Idle/touches {
-		return
-	}
-	if t.newest == s {
-		s.used = t.now
-		return
-	}
-	t.unlink(s)
-	t.front(s)
-}
-
-// drop forgets s and tells the next stage.
-func (t *Table) drop(s *entry, time int64) {
-	t.unlink(s)
-	t.n--
-	t.stats.Conns.Store(int64(t.n))
-	if s.peer.sock != 0 {
-		delete(t.peers, s.peer)
-	} else {
-		delete(t.socks, s.sock)
-	}
-	if s.many {
-		return
-	}
-	c := Chunk{Conn: s.conn, Close: true, Time: time}
-	t.next(&c)
 }
 
 // name interns process names: there are few.

@@ -95,6 +95,7 @@ func newShard(c shardConfig) *shard {
 		s.flows = flow.NewSockets(c.stream.MaxConns, c.flows.put)
 	}
 	c.stream.Connecting, c.stream.Handover = s.tracker.Connecting, s.tracker.Handover
+	c.stream.Lost = s.engine.Lost
 	s.table = stream.NewTable(c.stream, s.engine.Put)
 	return s
 }

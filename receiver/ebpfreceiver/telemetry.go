@@ -23,6 +23,7 @@ type telemetry struct {
 	builder *metadata.TelemetryBuilder
 	p       *pipeline
 	c       capture
+	unseen  atomic.Int64 // lost exchanges told so far
 }
 
 func newTelemetry(set component.TelemetrySettings, p *pipeline, c capture) (*telemetry, error) {
@@ -49,7 +50,7 @@ func newTelemetry(set component.TelemetrySettings, p *pipeline, c capture) (*tel
 		}},
 		{b.RegisterReceiverEbpfRingSizeCallback, func(put put) { put(t.stats().Ring) }},
 		{b.RegisterReceiverEbpfRingUsedCallback, func(put put) { put(t.stats().Pending) }},
-		{b.RegisterReceiverEbpfLostExchangesCallback, func(put put) { put(lostExchanges(t.stats())) }},
+		{b.RegisterReceiverEbpfLostExchangesCallback, func(put put) { put(t.lostExchanges()) }},
 		{b.RegisterReceiverEbpfHookAttachedCallback, t.hooks},
 		{b.RegisterReceiverEbpfGolangExecutablesCallback, func(put put) { put(t.stats().GoHooked) }},
 		{b.RegisterReceiverEbpfHeldCallback, func(put put) {
@@ -122,9 +123,26 @@ func (t *telemetry) shutdown() { t.builder.Shutdown() }
 
 func (t *telemetry) stats() kernel.Stats { return t.c.Stats() }
 
-// lostExchanges are lost calls that began a request: sent by a client, or
-// received by a server.
-func lostExchanges(s kernel.Stats) uint64 { return s.LostTurns[0][1] + s.LostTurns[1][2] }
+// lostExchanges are lost calls that began a request, sent by a client or
+// received by a server, and what sessions know better: where requests are sent
+// without waiting for answers, and where only content tells who the client is.
+// What is known better may be less; the sum does not go down.
+func (t *telemetry) lostExchanges() uint64 {
+	st := t.stats()
+	n := int64(st.LostTurns[0][1] + st.LostTurns[1][2])
+	for _, s := range t.p.shards {
+		n += s.engine.Stats().Unseen.Load()
+	}
+	for {
+		told := t.unseen.Load()
+		if n <= told {
+			return uint64(told)
+		}
+		if t.unseen.CompareAndSwap(told, n) {
+			return uint64(n)
+		}
+	}
+}
 
 func (t *telemetry) sum(of func(*shard) *atomic.Uint64) (n uint64) {
 	for _, s := range t.p.shards {

@@ -56,30 +56,6 @@ func TestCountHTTP(t *testing.T) {
 	}
 }
 
-// TestOverload: the ring holds next to nothing, and the load takes all of the
-// machine. What is not seen is counted: spans and lost exchanges are all the
-// exchanges that were.
-func TestOverload(t *testing.T) {
-	c, want, answered, lost := wrk(t, func(c *ebpfreceiver.Config) {
-		c.Sockets.RingSize = 64 << 10
-		c.Batch.Queue = 1 << 12
-	})
-	spans := c.Total("")
-	if lost < answered/100 {
-		t.Errorf("only %d of %d exchanges were lost: this was no overload", lost, answered)
-	}
-	if spans+lost != 2*answered {
-		t.Errorf("%d spans + %d lost = %d, nginx says 2 * %d = %d", spans, lost, spans+lost, answered, 2*answered)
-	}
-	for code, n := range want { // what is told is true
-		for _, kind := range []string{"Client", "Server"} {
-			if got := c.Total(kind + " GET " + code); got > n {
-				t.Errorf("%d %s spans with status %s, nginx says %d", got, kind, code, n)
-			}
-		}
-	}
-}
-
 const (
 	wrkRequests = 100_000
 	wrkConns    = 16
@@ -133,7 +109,7 @@ func wrk(t *testing.T, more func(*ebpfreceiver.Config)) (c *tally.Tally, want ma
 }
 
 // TestCountRedis: a span at each end for every command that Redis counts, and
-// as many errors; one command at a time, and 16 at once.
+// as many errors; one command at a time, and 16 at once, some of which fail.
 func TestCountRedis(t *testing.T) {
 	asRoot(t)
 	installed(t, "redis-server", "redis-benchmark", "redis-cli")
@@ -161,7 +137,11 @@ func TestCountRedis(t *testing.T) {
 				run("redis-benchmark", append([]string{"-q", "-c", "16", "-P", fmt.Sprint(pipeline), "-n", fmt.Sprint(n)}, command...)...)
 			}
 			bench(80_000, "GET", "key:__rand_int__")
-			run("redis-cli", "-r", "20000", "INCR", "text") // refused
+			if pipeline == 1 {
+				run("redis-cli", "-r", "20000", "INCR", "text") // refused
+			} else {
+				client(t, "pipeline", redis.Addr(), 160_000) // one of eight is refused
+			}
 			c.Settle()
 			t.Logf("spans:\n%slost: %v", c, c.Lost())
 			c.Stop()

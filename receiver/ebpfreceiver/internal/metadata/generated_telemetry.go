@@ -467,7 +467,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfLostExchanges, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_ebpf_lost_exchanges",
-		metric.WithDescription("Exchanges of which not even the request was seen, because the ring buffer was full. Exact where the ends of a connection take turns. [Alpha]"),
+		metric.WithDescription("Exchanges of which not even the request was seen, because the ring buffer was full. Exact where a client waits for each answer, an estimate where it sends several requests at once. [Alpha]"),
 		metric.WithUnit("{exchanges}"),
 	)
 	errs = errors.Join(errs, err)

@@ -176,7 +176,7 @@ func AssertEqualReceiverEbpfLinked(t *testing.T, tt *componenttest.Telemetry, dp
 func AssertEqualReceiverEbpfLostExchanges(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_ebpf_lost_exchanges",
-		Description: "Exchanges of which not even the request was seen, because the ring buffer was full. Exact where the ends of a connection take turns. [Alpha]",
+		Description: "Exchanges of which not even the request was seen, because the ring buffer was full. Exact where a client waits for each answer, an estimate where it sends several requests at once. [Alpha]",
 		Unit:        "{exchanges}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
