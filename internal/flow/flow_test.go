@@ -66,23 +66,28 @@ func play(t testing.TB, path string) (records []Record) {
 	return records
 }
 
+// closes are how the flows of the reference system's captures end, by its state
+// machine.
+var closes = map[string]CloseType{
+	"client-no-response":                           CloseConnectServerReset, // SYN, SYN-ACK, RST of the server
+	"server-no-response":                           CloseConnectClientReset, // SYN, RST of the client
+	"server-reset":                                 CloseRefused,
+	"handshake-retrans":                            CloseTimeout, // made, then silence
+	"syn-syn-ack-retrans-2":                        CloseNormal,
+	"tcp-n-syn-ack":                                CloseACKTimeout,
+	"rtt-rtt-2":                                    CloseNormal,
+	"out-of-order":                                 CloseNormal,
+	"syn-ack-ack-retrans-and-client-payload":       CloseNormal,
+	"art-continues-payload-len-larger-than-1":      CloseNormal, // server's FIN, client's FIN, server's ACK
+	"tcp-segment":                                  CloseTimeout,
+	"client_request_timewait_and_syn_synack_count": CloseTimeout,
+	"udp_normal":                                   CloseNormal,
+	"udp_1_packet":                                 CloseNormal,
+}
+
 // The close types of the reference system's captures, by its state machine.
 func TestCloseTypes(t *testing.T) {
-	for file, want := range map[string]CloseType{
-		"client-no-response":                           CloseConnectServerReset, // SYN, SYN-ACK, RST of the server
-		"server-no-response":                           CloseConnectClientReset, // SYN, RST of the client
-		"server-reset":                                 CloseRefused,
-		"handshake-retrans":                            CloseTimeout, // made, then silence
-		"syn-syn-ack-retrans-2":                        CloseNormal,
-		"tcp-n-syn-ack":                                CloseACKTimeout,
-		"rtt-rtt-2":                                    CloseNormal,
-		"out-of-order":                                 CloseNormal,
-		"syn-ack-ack-retrans-and-client-payload":       CloseNormal,
-		"art-continues-payload-len-larger-than-1":      CloseNormal, // server's FIN, client's FIN, server's ACK
-		"tcp-segment":                                  CloseTimeout,
-		"client_request_timewait_and_syn_synack_count": CloseTimeout,
-		"udp_normal":                                   CloseNormal,
-	} {
+	for file, want := range closes {
 		t.Run(file, func(t *testing.T) {
 			rs := play(t, filepath.Join(corpus(t), "deepflow/flow_generator", file+".pcap"))
 			if len(rs) != 1 {
