@@ -22,6 +22,7 @@ import (
 	"github.com/vishvananda/netns"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"golang.org/x/sys/unix"
 
@@ -36,8 +37,29 @@ var captured = []string{"deepflow/flow_generator/dubbo/dubbo-sw8.pcap", "deepflo
 	"http1-keepalive.vlan", "http1-vxlan", "http2-h2c.vlan", "grpc.vlan", "grpc.geneve", "redis-p1", "redis-errors", "mysql-sysbench-text",
 	"mysql-slap-errors", "pgsql-simple", "pgsql-extended.vlan", "pgsql-prepared", "mongo", "memcached-text", "kafka-kcat", "dns-udp", "dns-tcp", "tls-handshakes"}
 
-// counts is spans by protocol; "ids" are those with ids in band.
+// counts is spans by protocol; "ids" are those with ids in band. Those with a
+// server of TestEveryProtocol are counted for it, as "http2 at 10.95.1.5".
 type counts map[string]int
+
+// add counts a span.
+func (c counts) add(s ptrace.Span) {
+	get := func(k string) string {
+		if v, ok := s.Attributes().Get(k); ok {
+			return v.AsString()
+		}
+		return ""
+	}
+	at := ""
+	for _, k := range []string{"network.local.address", "network.peer.address"} {
+		if a := get(k); strings.HasPrefix(a, servers) {
+			at = " at " + a
+		}
+	}
+	c[get("network.protocol.name")+at]++
+	if get("hopscope.propagation.trace_id") != "" {
+		c["ids"+at]++
+	}
+}
 
 // TestMain is also the user.
 func TestMain(m *testing.M) {
@@ -97,11 +119,7 @@ func capture(set func(*ebpfreceiver.Config), during func(*consumertest.TracesSin
 		for _, rs := range td.ResourceSpans().All() {
 			for _, ss := range rs.ScopeSpans().All() {
 				for _, s := range ss.Spans().All() {
-					p, _ := s.Attributes().Get("network.protocol.name")
-					got[p.Str()]++
-					if _, ok := s.Attributes().Get("hopscope.propagation.trace_id"); ok {
-						got["ids"]++
-					}
+					got.add(s)
 				}
 			}
 		}
@@ -112,6 +130,36 @@ func capture(set func(*ebpfreceiver.Config), during func(*consumertest.TracesSin
 // TestCapabilityNetRaw: with CAP_NET_RAW alone, and no eBPF at all, the receiver
 // gives the same spans as from the files that the traffic came from.
 func TestCapabilityNetRaw(t *testing.T) {
+	able(t)
+	files := found(t)
+	frames := 0
+	want := fromFiles(t, files)
+
+	a, b := pair(t)
+	got := asUser(t, b, func() {
+		for _, f := range files {
+			n, err := send(a, f)
+			if err != nil {
+				t.Fatalf("%s: %v", f, err)
+			}
+			frames += n
+		}
+	})
+	for _, p := range slices.Sorted(maps.Keys(want)) {
+		t.Logf("%-12s %6d spans from files, %6d with CAP_NET_RAW", p, want[p], got[p])
+		if got[p] != want[p] {
+			t.Errorf("%s: %d spans, %d from files", p, got[p], want[p])
+		}
+	}
+	if len(want) < 10 || want["ids"] == 0 {
+		t.Errorf("the captures have %d protocols, %d ids in band", len(want)-1, want["ids"])
+	}
+	t.Logf("%d frames of %d captures", frames, len(files))
+}
+
+// able skips where nobody can become another user.
+func able(t *testing.T) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("not root: cannot become another user")
 	}
@@ -120,9 +168,12 @@ func TestCapabilityNetRaw(t *testing.T) {
 			t.Skipf("%s is not installed", p)
 		}
 	}
-	files := found(t)
-	frames := 0
-	want, err := capture(func(c *ebpfreceiver.Config) {
+}
+
+// fromFiles is what the receiver reads of captures.
+func fromFiles(t *testing.T, files []string) counts {
+	t.Helper()
+	got, err := capture(func(c *ebpfreceiver.Config) {
 		c.Packets.Mode, c.Packets.Files, c.Batch.Queue = "file", files, 1
 	}, func(s *consumertest.TracesSink) {
 		for n := -1; n != s.SpanCount() || n == 0; time.Sleep(500 * time.Millisecond) {
@@ -132,9 +183,14 @@ func TestCapabilityNetRaw(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return got
+}
 
+// pair makes two namespaces, with v0 in the one and v1 in the other.
+func pair(t *testing.T) (a, b string) {
+	t.Helper()
 	id := strconv.Itoa(os.Getpid())
-	a, b := "unp-a-"+id, "unp-b-"+id
+	a, b = "unp-a-"+id, "unp-b-"+id
 	for _, ns := range []string{a, b} {
 		sh(t, "ip netns add "+ns)
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
@@ -142,7 +198,12 @@ func TestCapabilityNetRaw(t *testing.T) {
 	sh(t, "ip -n "+a+" link add v0 mtu 65535 type veth peer name v1 mtu 65535 netns "+b)
 	sh(t, "ip -n "+a+" link set v0 up")
 	sh(t, "ip -n "+b+" link set v1 up")
+	return a, b
+}
 
+// asUser is what a user with CAP_NET_RAW alone sees on v1 of b while traffic runs.
+func asUser(t *testing.T, b string, traffic func()) (got counts) {
+	t.Helper()
 	c := exec.Command("ip", "netns", "exec", b, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
 		"--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw", readable(t))
 	c.Env = []string{"UNPRIVILEGED=1", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -163,31 +224,15 @@ func TestCapabilityNetRaw(t *testing.T) {
 	if line, err := lines.ReadString('\n'); err != nil || line != "ready\n" {
 		t.Fatalf("the user: %q, %v", line, err)
 	}
-	for _, f := range files {
-		n, err := send(a, f)
-		if err != nil {
-			t.Fatalf("%s: %v", f, err)
-		}
-		frames += n
-	}
+	traffic()
 	in.Close()
-	var got counts
 	if err := json.NewDecoder(lines).Decode(&got); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Wait(); err != nil {
 		t.Error(err)
 	}
-	for _, p := range slices.Sorted(maps.Keys(want)) {
-		t.Logf("%-12s %6d spans from files, %6d with CAP_NET_RAW", p, want[p], got[p])
-		if got[p] != want[p] {
-			t.Errorf("%s: %d spans, %d from files", p, got[p], want[p])
-		}
-	}
-	if len(want) < 10 || want["ids"] == 0 {
-		t.Errorf("the captures have %d protocols, %d ids in band", len(want)-1, want["ids"])
-	}
-	t.Logf("%d frames of %d captures", frames, len(files))
+	return got
 }
 
 // found is where the captures are.
