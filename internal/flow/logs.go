@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/hopscope/hopscope/internal/hop"
+	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/packet"
 	"github.com/hopscope/hopscope/internal/semconv"
 )
@@ -86,7 +87,7 @@ func (l *Logs) Put(r *Record) {
 }
 
 func (r *Record) attributes(m pcommon.Map) {
-	m.EnsureCapacity(48)
+	m.EnsureCapacity(64)
 	str := func(k, v string) {
 		if v != "" {
 			m.PutStr(k, v)
@@ -143,6 +144,18 @@ func (r *Record) attributes(m pcommon.Map) {
 		m.PutInt(semconv.FlowICMPErrors, int64(r.ICMPErrors))
 		m.PutInt(semconv.FlowICMPType, int64(r.ICMPType))
 		m.PutInt(semconv.FlowICMPCode, int64(r.ICMPCode))
+	}
+	if r.Facts != nil {
+		for i := range r.Facts.Attrs {
+			switch a := &r.Facts.Attrs[i]; a.Kind {
+			case l7.AttrInt:
+				m.PutInt(a.Key, a.Int)
+			case l7.AttrBool:
+				m.PutBool(a.Key, a.Int != 0)
+			default:
+				m.PutStr(a.Key, a.Str)
+			}
+		}
 	}
 	num(semconv.TCPART, s.ART.Mean())
 	num(semconv.TCPARTMax, s.ART.Max)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hopscope/hopscope/internal/hop"
 	"github.com/hopscope/hopscope/internal/packet"
+	"github.com/hopscope/hopscope/internal/stream"
 )
 
 // Timing is a series of durations, in nanoseconds.
@@ -80,6 +81,8 @@ type Record struct {
 	Comm    string
 	// RTT is the kernel's smoothed round trip, MinRTT the shortest; 0: not known.
 	RTT, MinRTT int64
+	// Facts are what is known of the connection besides; nil: nothing.
+	Facts *stream.Facts
 	// ICMPType and ICMPCode of the last error about this flow.
 	ICMPType, ICMPCode uint8
 	ICMPErrors         uint32

@@ -60,6 +60,7 @@ type socket struct {
 	start, since  int64
 	heard         int64
 	told          bool
+	facts         *stream.Facts
 	last          Counters
 }
 
@@ -97,6 +98,13 @@ func (s *Sockets) Opened(c *stream.Conn, now int64) {
 	k.v6, k.pid, k.comm = c.Family == stream.IPv6, c.Pid, c.Comm
 }
 
+// Learned takes what became known of c.
+func (s *Sockets) Learned(c *stream.Conn) {
+	if k := s.byID[c.ID]; k != nil {
+		k.facts = c.Facts
+	}
+}
+
 // socketFlow names the flow of a socket: cookies are used once while a kernel
 // runs.
 func socketFlow(sock uint64, start int64) uint64 {
@@ -121,7 +129,7 @@ func (s *Sockets) Put(id uint64, c *Counters, now int64) {
 	r := &s.out
 	*r = Record{ID: k.id, Client: k.local, Server: k.remote, Sure: k.sure, Proto: packet.ProtoTCP, V6: k.v6, Point: hop.ClientProcess,
 		Process: true, PID: k.pid, Comm: k.comm, Start: k.start, Since: k.since, End: now, New: !k.told, Last: c.Gone, Close: CloseForced,
-		RTT: c.RTT, MinRTT: c.MinRTT}
+		RTT: c.RTT, MinRTT: c.MinRTT, Facts: k.facts}
 	local := 0
 	if k.role == stream.RoleServer {
 		local, r.Client, r.Server, r.Point = 1, k.remote, k.local, hop.ServerProcess

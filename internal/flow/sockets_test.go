@@ -2,6 +2,7 @@ package flow
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -55,6 +56,36 @@ func TestSockets(t *testing.T) {
 	})
 	l.Put(a)
 	l.Flush()
+}
+
+// TestFacts: records say what is known of the connection, from when it is known.
+func TestFacts(t *testing.T) {
+	var said []string
+	l := NewLogs("v", "", "", func(p plog.Logs, _ int) {
+		rs := p.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+		for i := range rs.Len() {
+			text := ""
+			for _, k := range []string{"tls.protocol.version", "tls.established"} {
+				if v, ok := rs.At(i).Attributes().Get(k); ok {
+					text += " " + v.AsString()
+				}
+			}
+			said = append(said, text)
+		}
+	})
+	s := NewSockets(0, l.Put)
+	c := socketConn(1, stream.RoleServer)
+	s.Opened(c, 2000)
+	s.Put(1, &Counters{SegsOut: 1}, 60e9)
+	c.Facts = &stream.Facts{Attrs: []l7.Attr{{Key: "tls.protocol.version", Str: "1.2"}, {Key: "tls.established", Int: 1, Kind: l7.AttrBool}}}
+	s.Learned(c)
+	s.Learned(socketConn(2, stream.RoleServer)) // of nobody
+	s.Put(1, &Counters{SegsOut: 2}, 120e9)
+	s.Put(1, &Counters{SegsOut: 3, Gone: true}, 121e9)
+	l.Flush()
+	if want := []string{"", " 1.2 true", " 1.2 true"}; !slices.Equal(said, want) {
+		t.Errorf("%q, want %q", said, want)
+	}
 }
 
 // TestSocketEnds: why a connection ended, by the errno and the end.

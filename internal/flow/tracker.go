@@ -174,6 +174,7 @@ func (t *Tracker) report(c *stream.Conn, f *state) {
 	if f.flipped {
 		r.Client, r.Server = c.B, c.A
 	}
+	r.Facts = c.Facts
 	r.V6 = c.Family == stream.IPv6
 	r.Point, r.Interface, r.VLAN = c.Point, c.Interface, c.VLAN
 	r.TunnelType, r.TunnelID = c.TunnelType, c.TunnelID

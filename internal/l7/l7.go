@@ -151,6 +151,9 @@ type Protocol struct {
 	Detect func(head []byte) Verdict
 	// Carries is what is spoken on top of it, as Message.As has it.
 	Carries []*Protocol
+	// OfConn: what the Attrs of its exchanges say is true of the connection, and
+	// part of all that is told of it later.
+	OfConn bool
 	// Bodies: its parser shows bodies to Options.Extract. Of other protocols the
 	// engine shows messages as they are on the wire.
 	Bodies bool
@@ -244,6 +247,8 @@ type Message struct {
 	// upgrade, STARTTLS); the engine looks what. Bytes that say nothing else
 	// (ErrSkip) may say this.
 	Switch bool
+	// Seals, with Switch: what follows is TLS.
+	Seals bool
 	// Opaque: after this message nobody can read the connection (compression
 	// that was agreed on, encryption); the engine gives it up.
 	Opaque bool

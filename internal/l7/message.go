@@ -10,7 +10,7 @@ func (m *Message) Reset() {
 	m.resetStrings()
 	m.Type, m.Flow, m.Status = 0, 0, 0
 	m.More, m.Fresh, m.Switch, m.Opaque, m.NoReply = false, false, false, false, false
-	m.Continues, m.Timed, m.Silent, m.Over = false, false, false, false
+	m.Continues, m.Timed, m.Silent, m.Over, m.Seals = false, false, false, false, false
 	m.Stream, m.Through, m.Batch, m.Note = 0, 0, 0, 0
 	m.Attrs = m.Attrs[:0]
 }
@@ -43,7 +43,7 @@ func (m *Message) resetStrings() {
 func (m *Message) Set(from *Message) {
 	m.Type, m.Flow, m.Status = from.Type, from.Flow, from.Status
 	m.More, m.Fresh, m.Switch, m.Opaque, m.NoReply = from.More, from.Fresh, from.Switch, from.Opaque, from.NoReply
-	m.Continues, m.Timed, m.Silent, m.Over = from.Continues, from.Timed, from.Silent, from.Over
+	m.Continues, m.Timed, m.Silent, m.Over, m.Seals = from.Continues, from.Timed, from.Silent, from.Over, from.Seals
 	m.Stream, m.Through, m.Batch, m.Note = from.Stream, from.Through, from.Batch, from.Note
 	if from.As != nil {
 		m.As = from.As

@@ -89,6 +89,8 @@ const (
 	HTTPUpgrade         = "hopscope.http.upgrade"
 	ResponseBody        = "hopscope.response.body_time"
 
+	TLSAlert = "hopscope.tls.alert"
+
 	HTTPForwardedFor = "hopscope.http.forwarded_for"
 	DBAffectedRows   = "hopscope.db.affected_rows"
 

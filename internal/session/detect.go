@@ -197,6 +197,9 @@ func (e *Engine) plausible(c *stream.Conn, d stream.Dir, v l7.Verdict) bool {
 func (e *Engine) identify(s *session, d stream.Dir, p *l7.Protocol, v l7.Verdict) {
 	i := e.index[p]
 	s.proto, s.st = p, &e.stats.PerProto[i]
+	if s.held != nil && !p.OfConn {
+		e.unhold(s)
+	}
 	s.st.Conns.Add(1)
 	c := s.conn
 	if client, known := c.ClientDir(); known && (c.RoleConfidence >= certain || v == l7.Either) {

@@ -31,6 +31,8 @@ type Config struct {
 	Burst func(*stream.Conn)
 	// Identified is told once per connection what it speaks. May be nil.
 	Identified func(*stream.Conn, *l7.Protocol)
+	// Learned is told of connections whose Facts are new. May be nil.
+	Learned func(*stream.Conn)
 	// Began is told of every exchange when its request was recognised, Answered
 	// when its answer was: in the order of the calls that moved them, long before
 	// the exchange is over. They are valid until the exchange is given on. May be
@@ -86,6 +88,10 @@ type Engine struct {
 	cur   mark  // what the chunk in hand is
 	at    mark  // where the message in hand starts
 	now   int64 // the clock at the last Tick
+	// What connections may share of their facts, and room to put them together.
+	shared   map[string]*stream.Facts
+	facts    []l7.Attr
+	factsKey []byte
 }
 
 // New makes an engine that gives exchanges to next.
@@ -206,6 +212,7 @@ type session struct {
 	spoke    bool
 	switches int // protocol changes so far
 	unseen   unseen
+	held     *pending // an exchange that says what came of it, see hold
 }
 
 // Put reads one chunk.
@@ -360,6 +367,7 @@ func (e *Engine) mute(s *session) {
 		return
 	}
 	s.mute = true
+	e.unhold(s)
 	for i := range s.half {
 		s.half[i].buf, s.half[i].marks = nil, nil
 	}
@@ -395,6 +403,7 @@ func (e *Engine) close(s *session) {
 	e.end(s, stream.FromB)
 	e.reckon(s)
 	e.drain(s, Truncated)
+	e.unhold(s)
 	delete(e.live, s)
 	s.conn.Session = nil
 }
@@ -410,6 +419,9 @@ func (e *Engine) Flush() {
 func (e *Engine) Tick(now int64) {
 	e.now = now
 	for s := range e.live {
+		if s.held != nil && now-s.held.Resp.End > maxSealed {
+			e.unhold(s)
+		}
 		if s.proto == nil || (len(s.fifo) == s.head && len(s.streams) == 0) {
 			continue
 		}

@@ -75,6 +75,8 @@ type Exchange struct {
 	OneWay, FromServer bool
 	Req, Resp          Half
 	Incomplete         Incomplete
+	// Facts are those of the connection when the exchange was over.
+	Facts *stream.Facts
 	// Over is when the engine was done with it, unix nanoseconds: without an
 	// answer, when it was given up.
 	Over int64
@@ -114,6 +116,9 @@ func (p *pending) reset() {
 	x.Conn, x.Protocol, x.own = nil, nil, nil
 	if x.Track != nil {
 		x.Track = nil
+	}
+	if x.Facts != nil {
+		x.Facts = nil
 	}
 	x.OneWay, x.FromServer, x.kept = false, false, false
 	x.Incomplete, x.Over = Complete, 0

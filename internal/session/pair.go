@@ -475,7 +475,20 @@ func (e *Engine) report(s *session, p *pending, why Incomplete) {
 	}
 	p.Over = max(e.now, e.cur.time)
 	s.st.Exchanges.Add(1)
-	e.next(&p.Exchange)
+	switch {
+	case p.Resp.Msg.Seals && s.held == nil:
+		s.hold(p)
+		return
+	case !s.proto.OfConn:
+		p.Facts = s.conn.Facts
+		e.next(&p.Exchange)
+	default:
+		e.learn(p)
+		e.next(&p.Exchange)
+	}
+	if s.held != nil {
+		e.unhold(s)
+	}
 }
 
 // pending is an empty exchange, from the free list if it has one.

@@ -18,7 +18,7 @@ const NameUnparsed = "unparsed"
 // of a connection together again: its place, its connection, and the first
 // sequence numbers, of which exchange keys are made.
 func (x *Exchange) Raw(c *stream.Chunk, limit int) {
-	*x = Exchange{Conn: c.Conn, Protocol: &unparsed, OneWay: true, Over: c.Time}
+	*x = Exchange{Conn: c.Conn, Facts: c.Conn.Facts, Protocol: &unparsed, OneWay: true, Over: c.Time}
 	if client, ok := c.Conn.ClientDir(); ok {
 		x.FromServer = c.Dir != client
 	} else {

@@ -19,7 +19,7 @@ func TestReset(t *testing.T) {
 	}
 	p := &pending{
 		Exchange: Exchange{Conn: &stream.Conn{}, Protocol: toy, OneWay: true, FromServer: true, Req: half(), Resp: half(),
-			Incomplete: Truncated, Over: 1, Track: 1},
+			Incomplete: Truncated, Over: 1, Track: 1, Facts: &stream.Facts{}},
 		other: 1, hasOther: true, reported: true, reqOpen: true, respOpen: true, gaveUp: true, holed: true, keyed: true, key: 1,
 	}
 	p.own = p

@@ -27,6 +27,9 @@ func (b *Builder) attributes(s ptrace.Span, l *cause.Linked, pl *place, o *resul
 	b.association(l)
 	b.profile(x, pl)
 	b.sizes(x)
+	if x.Facts != nil {
+		w.all(pl.knowing(w, x.Facts))
+	}
 	w.own = w.n
 	said := b.sayings.of(x, pl.point, o.route)
 	if said != nil && said.kv.kv != nil {

@@ -158,6 +158,30 @@ func TestFlow(t *testing.T) {
 	}
 }
 
+// TestFacts: what is known of a connection is on the spans that came after it was
+// known, and changes with it.
+func TestFacts(t *testing.T) {
+	c := conn(stream.RoleClient)
+	before, after, later := request(c, "200", l7.StatusOK), request(c, "200", l7.StatusOK), request(c, "200", l7.StatusOK)
+	after.Facts = &stream.Facts{Attrs: []l7.Attr{{Key: "tls.protocol.version", Str: "1.2"}, {Key: "tls.established", Int: 1, Kind: l7.AttrBool}}}
+	later.Facts = &stream.Facts{Attrs: []l7.Attr{{Key: "tls.protocol.version", Str: "1.3"}}}
+	ss := spansOf(build(t, Config{}, before, after, later))
+	if len(ss) != 3 {
+		t.Fatalf("%d spans", len(ss))
+	}
+	for i, want := range []string{"", "1.2", "1.3"} {
+		if got := str(ss[i], "tls.protocol.version"); got != want {
+			t.Errorf("span %d: version %q, want %q", i, got, want)
+		}
+		if v, ok := ss[i].Attributes().Get("tls.established"); ok != (i == 1) || ok && !v.Bool() {
+			t.Errorf("span %d: established %v", i, v)
+		}
+		if str(ss[i], "user_agent.original") != "curl/8" {
+			t.Errorf("span %d: what the message says is gone", i)
+		}
+	}
+}
+
 func TestBatch(t *testing.T) {
 	var sizes []int
 	b := New(Config{MaxSpans: 3, MaxAge: 100}, func(td ptrace.Traces, n int) { sizes = append(sizes, n) })

@@ -40,6 +40,9 @@ type place struct {
 	named  shared
 	// title is the name of the last span.
 	title *named
+	// facts and known: what is known of the connection, once it is.
+	facts *stream.Facts
+	known shared
 	// protocol and speaks: what it speaks says that the same on every span, too.
 	protocol *l7.Protocol
 	speaks   shared
@@ -112,6 +115,14 @@ func (pl *place) speaking(w *writer, p *l7.Protocol) shared {
 		pl.protocol, pl.speaks = p, w.make(append(list, p.Attrs...))
 	}
 	return pl.speaks
+}
+
+// knowing is what is known of the connection.
+func (pl *place) knowing(w *writer, f *stream.Facts) shared {
+	if pl.facts != f {
+		pl.facts, pl.known = f, w.make(f.Attrs)
+	}
+	return pl.known
 }
 
 // place finds or makes what x's connection has in common.

@@ -96,6 +96,10 @@ type Conn struct {
 	iface, sub uint32
 	way        packet.Way
 
+	// Facts are what a protocol has found out about the connection itself
+	// (l7.Protocol.OfConn), nil until then. Shared, and never changed.
+	Facts *Facts
+
 	// Session is the state of the stage that parses. Nobody else touches it.
 	Session any
 	// Flow is the state of the stage that keeps flow records.
@@ -105,6 +109,10 @@ type Conn struct {
 	// Spans is the state of the stage that makes spans.
 	Spans any
 }
+
+// Facts are attributes of a connection, of the semantic conventions, each at most
+// once.
+type Facts struct{ Attrs []l7.Attr }
 
 // ClientDir is the direction of the client's bytes; ok is false while the role
 // is unknown.

@@ -44,7 +44,7 @@ func newPacketShard(c shardConfig, p *pipeline, maxConns int, place placeFunc, m
 	s.builder = span.New(c.span, c.emit)
 	tracker := cause.NewTracker(s.builder.Put)
 	sc := c.session
-	sc.Unparsed, sc.Mute, sc.Burst = nil, nil, nil
+	sc.Unparsed, sc.Mute, sc.Burst, sc.Learned = nil, nil, nil, nil
 	sc.Judge = c.spoken.judge()
 	if ports := c.unparsed.ports; len(ports) > 0 {
 		var raw session.Exchange

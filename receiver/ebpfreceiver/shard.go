@@ -77,6 +77,11 @@ func newShard(c shardConfig) *shard {
 			c.raise(conn.ID)
 		}
 	}
+	c.session.Learned = func(conn *stream.Conn) {
+		if s.flows != nil {
+			s.flows.Learned(conn)
+		}
+	}
 	c.session.Burst = func(conn *stream.Conn) {
 		if conn.Transport == l7.TCP {
 			c.burst(conn.ID)

@@ -26,35 +26,6 @@ func TestZooKeeper(t *testing.T) {
 	}.check(t, c)
 }
 
-// TestSTARTTLS: mails in clear text are read, and behind STARTTLS nothing is made
-// up: the handshake is all there is.
-func TestSTARTTLS(t *testing.T) {
-	needs(t)
-	port := peerServer(t, "smtp-server")
-	c := watch(t, port)
-	said := client(t, "smtp", fmt.Sprintf("127.0.0.1:%d", port), 50)
-	count{
-		"smtp RCPT 250 ok": said["rcpt"],
-		"smtp RCPT 550":    said["rcpt failed"],
-		"smtp STARTTLS":    said["starttls"],
-		"tls":              said["starttls"],
-	}.check(t, c)
-}
-
-// TestPostgreSQLTLS: where the server takes TLS, its handshake is all there is to
-// see of a session.
-func TestPostgreSQLTLS(t *testing.T) {
-	needs(t)
-	db := postgres(t)
-	c := watch(t, db.Port)
-	said := client(t, "postgresql", fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=require", db.Addr()), 50)
-	count{
-		"tls TLS handshake ok":      said["connect"],
-		"postgresql SSL_REQUEST ok": said["connect"],
-		"":                          2 * said["connect"],
-	}.check(t, c)
-}
-
 // TestUnknown: a protocol that nobody knows is given up after a few looks, in the
 // kernel too, and nothing is made up of it.
 func TestUnknown(t *testing.T) {

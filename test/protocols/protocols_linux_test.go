@@ -34,7 +34,12 @@ func watch(t *testing.T, ports ...int) *tally.Tally {
 // watchWith is watch with a configuration, nil for the default, and a key.
 func watchWith(t *testing.T, cfg *ebpfreceiver.Config, key func(ptrace.Span) string, ports ...int) *tally.Tally {
 	t.Helper()
-	return tally.Count(t, key, func(c *ebpfreceiver.Config) {
+	return tally.Count(t, key, watched(cfg, ports...))
+}
+
+// watched captures what is said on these ports, at both ends and on the wire.
+func watched(cfg *ebpfreceiver.Config, ports ...int) func(*ebpfreceiver.Config) {
+	return func(c *ebpfreceiver.Config) {
 		if cfg != nil {
 			*c = *cfg
 		}
@@ -53,7 +58,7 @@ func watchWith(t *testing.T, cfg *ebpfreceiver.Config, key func(ptrace.Span) str
 		c.Packets.RingSize = 64 << 20
 		c.Packets.Filter = strings.Join(filter, " or ")
 		c.Packets.Kinds = []ebpfreceiver.KindConfig{{Match: "lo", Kind: "local"}}
-	})
+	}
 }
 
 func key(s ptrace.Span) string {

@@ -123,8 +123,9 @@ func children(pid int) []int {
 	return out
 }
 
-// MariaDB starts a MariaDB that lets everybody in; its files are in dir.
-func MariaDB(dir string) (*Server, error) {
+// MariaDB starts a MariaDB that lets everybody in; its files are in dir. More is
+// further arguments.
+func MariaDB(dir string, more ...string) (*Server, error) {
 	port, err := Port()
 	if err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func MariaDB(dir string) (*Server, error) {
 	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 		return nil, err
 	}
-	return Serve(port, "mariadbd", MariaDBArgs(dir, port)...)
+	return Serve(port, "mariadbd", append(MariaDBArgs(dir, port), more...)...)
 }
 
 // MariaDBArgs are those of a MariaDB that lets everybody in, on loopback, with

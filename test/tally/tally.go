@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
@@ -40,6 +41,12 @@ type Tally struct {
 // nil.
 func Count(t *testing.T, key func(ptrace.Span) string, configure func(*ebpfreceiver.Config)) *Tally {
 	t.Helper()
+	return CountFlows(t, key, nil, configure)
+}
+
+// CountFlows counts flow records, too, by flowKey if that is not nil.
+func CountFlows(t *testing.T, key func(ptrace.Span) string, flowKey func(plog.LogRecord) string, configure func(*ebpfreceiver.Config)) *Tally {
+	t.Helper()
 	c := &Tally{t: t, tel: componenttest.NewTelemetry(), n: map[string]int{}, key: key}
 	f := ebpfreceiver.NewFactory()
 	cfg := f.CreateDefaultConfig().(*ebpfreceiver.Config)
@@ -57,6 +64,26 @@ func Count(t *testing.T, key func(ptrace.Span) string, configure func(*ebpfrecei
 	set.TelemetrySettings = c.tel.NewTelemetrySettings()
 	if c.recv, err = f.CreateTraces(context.Background(), set, cfg, next); err != nil {
 		t.Fatal(err)
+	}
+	if flowKey != nil {
+		logs, err := consumer.NewLogs(func(_ context.Context, l plog.Logs) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, rl := range l.ResourceLogs().All() {
+				for _, sl := range rl.ScopeLogs().All() {
+					for _, r := range sl.LogRecords().All() {
+						c.n[flowKey(r)]++
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.CreateLogs(context.Background(), set, cfg, logs); err != nil { // the same receiver
+			t.Fatal(err)
+		}
 	}
 	if err := c.recv.Start(context.Background(), componenttest.NewNopHost()); err != nil {
 		t.Fatal(err)

@@ -316,6 +316,7 @@ func (p *parser) answer(e envelope, body []byte, m *l7.Message) error {
 	if p.tls != 0 && p.tls == e.id {
 		p.tls = 0
 		m.Switch = code[0] == 0
+		m.Seals = m.Switch
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (p *parser) server(w l7.Window, m *l7.Message) (int, error) {
 		// One byte, and what comes behind it is another protocol or the answer to
 		// another message.
 		m.Type, m.Status = l7.TypeResponse, l7.StatusOK
-		m.Switch = b[0] != 'N'
+		m.Switch, m.Seals = b[0] != 'N', b[0] == 'S'
 		return 1, nil
 	}
 	if len(b) < tagged {

@@ -351,6 +351,7 @@ func (p *parser) reply(w l7.Window, m *l7.Message) (int, error) {
 		}
 	case noteTLS:
 		m.Switch = code[0] == '2'
+		m.Seals = m.Switch
 	}
 	return n, nil
 }

@@ -51,6 +51,7 @@ func (p *parser) clientHello(c l7.Cursor, m *l7.Message) {
 		}
 		if name := v.Take(int(v.U16())); !v.Short() && hostName(name) {
 			m.Domain = m.Text.Copy(name)
+			m.Add("tls.client.server_name", m.Domain)
 		}
 	})
 }

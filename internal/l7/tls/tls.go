@@ -17,6 +17,7 @@ var Protocol = &l7.Protocol{
 	Pairing:   l7.InOrder,
 	Keys:      l7.Keys{Op: "hopscope.session.operation", Code: "hopscope.response.code", Domain: "server.address"},
 	Attrs:     []l7.Attr{{Key: "tls.protocol.name", Str: "tls"}},
+	OfConn:    true,
 	Detect:    detect,
 	New:       func(*l7.Options) l7.Parser { return &parser{} },
 }
@@ -302,6 +303,7 @@ func (p *parser) alert(level, what byte, whose l7.Status, m *l7.Message) bool {
 		return false
 	}
 	m.Status, m.Code, m.Error = whose, name, name
+	m.Add("hopscope.tls.alert", name)
 	m.AddBool("tls.established", false)
 	return true
 }
