@@ -220,6 +220,24 @@ HS_FEXIT_RECV(inet6_recvmsg)
 HS_FEXIT_SEND(unix_stream_sendmsg)
 HS_FEXIT_RECV(unix_stream_recvmsg)
 
+/* io_uring, 6.3 on. TP_PROTO(struct io_kiocb *req) */
+SEC("tp_btf/io_uring_submit_req")
+int hs_uring_submit(__u64 *ctx)
+{
+	hs_uring_submitted((struct io_kiocb *)ctx[0]);
+	return 0;
+}
+
+/* TP_PROTO(struct io_ring_ctx *ctx, void *req, ...): what a request that goes on
+ * (multishot) has done is told without it. */
+SEC("tp_btf/io_uring_complete")
+int hs_uring_complete(__u64 *ctx)
+{
+	if (ctx[1])
+		hs_uring_over((struct io_kiocb *)ctx[1]);
+	return 0;
+}
+
 /* Run once by the collector itself: who it is, as the hooks see it. */
 SEC("raw_tp/hs_whoami")
 int hs_whoami(__u64 *ctx)

@@ -30,6 +30,7 @@
 #include "include/regs.h"
 #include "include/moved.h"
 #include "include/proc.h"
+#include "include/file.h"
 
 /* By the address of the socket, which another may get after it: hs_socket
  * compares inodes. */
@@ -84,21 +85,7 @@ static __always_inline struct unix_sock *hs_unix(struct sock *sk)
 /* The socket that a file descriptor of this process is; 0: it is none. */
 static __noinline struct sock *hs_socket(struct task_struct *task, __u32 fd, __u32 *ino)
 {
-	struct files_struct *files = HS_GET(task, files);
-	struct fdtable *fdt = files ? HS_GET(files, fdt) : 0;
-	struct file **fds, *f = 0;
-	struct inode *in;
-
-	if (!fdt || fd >= HS_GET(fdt, max_fds))
-		return 0;
-	fds = HS_GET(fdt, fd);
-	bpf_probe_read_kernel(&f, sizeof(f), fds + fd);
-	in = f ? HS_GET(f, f_inode) : 0;
-	if (!in || (HS_GET(in, i_mode) & 0170000) != 0140000) /* S_IFSOCK */
-		return 0;
-	*ino = HS_GET(in, i_ino);
-	struct socket *so = HS_GET(f, private_data);
-	return so ? HS_GET(so, sk) : 0;
+	return hs_file_sock(hs_file(task, fd), ino);
 }
 
 /* One message. */

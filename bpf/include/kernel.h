@@ -213,6 +213,79 @@ struct file {
 	void *private_data;
 };
 
+struct iovec {
+	void *iov_base;
+	unsigned long iov_len;
+};
+
+struct iov_iter {
+	__u8 iter_type;
+	unsigned long iov_offset;
+	union {
+		const struct iovec *__iov;
+		void *ubuf;
+	};
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
+};
+
+/* io_uring: a request, and what it keeps while it runs. */
+struct iou_vec {
+	struct iovec *iovec;
+	unsigned int nr;
+};
+
+struct io_async_msghdr {
+	struct iou_vec vec;
+	struct msghdr msg;
+};
+
+struct io_async_rw {
+	struct iou_vec vec;
+	struct iov_iter iter;
+};
+
+struct io_sr_msg {
+	void *buf;
+	unsigned int done_io;
+};
+
+struct io_rw {
+	__u64 addr;
+};
+
+struct io_rsrc_node {
+	unsigned long file_ptr;
+};
+
+struct io_rsrc_data {
+	unsigned int nr;
+	struct io_rsrc_node **nodes;
+};
+
+struct io_file_table {
+	struct io_rsrc_data data;
+};
+
+struct io_ring_ctx {
+	struct io_file_table file_table;
+};
+
+struct io_cqe {
+	int fd;
+};
+
+struct io_kiocb {
+	struct file *file; /* io_sr_msg and io_rw lie here, too */
+	__u8 opcode;
+	__u64 flags;
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
+	void *async_data;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
@@ -272,6 +345,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;
+	struct task_struct *group_leader;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	char comm[16];

@@ -50,7 +50,8 @@ enum hs_err {
 	HS_ERR_GOID = 4,        /* a goroutine could not be read */
 	HS_ERR_NO_REGS = 5,     /* bytes moved outside of a system call */
 	HS_ERR_COMPAT = 6,      /* 32-bit system call: bytes counted only */
-	HS_ERRS = 7,
+	HS_ERR_URING = 7,       /* which request of io_uring moved bytes: unsure, counted only */
+	HS_ERRS = 8,
 };
 
 struct {

@@ -24,10 +24,17 @@
 struct hs_move {
 	struct hs_data data;
 	__u64 now;
+	__u64 sk;
 	__u32 pid;
 	__u32 tid;
 	struct hs_bytes bytes; /* where they lie */
 };
+
+#if HS_AFTER_CALL /* these rows do not see what io_uring moves */
+#define hs_uring_bytes(m, ret) ((void)(ret), 0)
+#else
+#include "uring.h"
+#endif
 
 struct hs_data_record {
 	struct hs_head head;
@@ -42,6 +49,17 @@ struct hs_datagram_record {
 	__u8 b[];
 };
 
+/* Bytes that no system call moved: io_uring. */
+static __always_inline bool hs_other_bytes(struct hs_move *m, __u32 moved, enum hs_err unknown)
+{
+	m->data.flags |= HS_DATA_URING;
+	if (hs_uring_bytes(m, moved))
+		return true;
+	m->bytes.n = 0;
+	hs_count(unknown);
+	return false;
+}
+
 /* Where the bytes lie, from the system call's registers. For a 0 nothing is
  * known, and flags say why. */
 static __always_inline bool hs_call_bytes(struct task_struct *task, struct pt_regs *regs, struct hs_sock *s,
@@ -51,15 +69,10 @@ static __always_inline bool hs_call_bytes(struct task_struct *task, struct pt_re
 	__s32 nr;
 
 	b->n = 0;
-	if (HS_GET(task, flags) & (HS_PF_KTHREAD | HS_PF_IO_WORKER)) {
-		m->data.flags |= HS_DATA_URING;
-		return false;
-	}
-	if (!HS_IN_CALL(regs, task)) {
-		m->data.flags |= HS_DATA_URING;
-		hs_count(HS_ERR_NO_REGS);
-		return false;
-	}
+	if (HS_GET(task, flags) & (HS_PF_KTHREAD | HS_PF_IO_WORKER))
+		return hs_other_bytes(m, moved, HS_ERR_URING);
+	if (!HS_IN_CALL(regs, task))
+		return hs_other_bytes(m, moved, HS_ERR_NO_REGS);
 	nr = HS_NR(regs);
 	switch (nr) {
 	case HS_NR_READ:
@@ -105,8 +118,7 @@ static __always_inline bool hs_call_bytes(struct task_struct *task, struct pt_re
 		return true;
 	}
 	case HS_NR_IO_URING_ENTER:
-		m->data.flags |= HS_DATA_URING;
-		return false;
+		return hs_other_bytes(m, moved, HS_ERR_URING);
 	default:
 		m->data.flags |= HS_DATA_NO_BUFFER;
 		return false;
@@ -123,6 +135,8 @@ static __always_inline void hs_goid(struct task_struct *task, struct hs_sock *s,
 	__u32 tgid = HS_GET(task, tgid);
 	__u64 g = 0;
 
+	if (HS_GET(task, flags) & HS_PF_IO_WORKER) /* a thread of the kernel's making */
+		return;
 	if (s->tgid != tgid) {
 		struct hs_go *go = bpf_map_lookup_elem(&hs_gos, &tgid);
 		s->tgid = tgid;
@@ -366,6 +380,7 @@ static __always_inline int hs_moved(struct sock *sk, struct hs_sock *s, __u32 re
 	s->cap_seq++;
 	now = bpf_ktime_get_ns();
 	m.now = now;
+	m.sk = (__u64)sk;
 	m.pid = HS_GET(task, tgid);
 	m.tid = HS_GET(task, pid);
 	m.data.dir = dir;

@@ -186,6 +186,17 @@ static __always_inline bool hs_judged(const struct hs_sock *s)
 	return !(s->state & HS_IGNORED) || s->gen == hs_gen || !(hs_cfg_want & HS_WANT_CGROUP);
 }
 
+/* The name of the process. A worker of io_uring has one of its own. */
+static __always_inline void hs_comm(__u8 *comm)
+{
+	struct task_struct *task = (struct task_struct *)hs_task();
+
+	if (HS_GET(task, flags) & HS_PF_IO_WORKER)
+		bpf_probe_read_kernel(comm, HS_COMM, &HS_GET(task, group_leader)->comm);
+	else
+		bpf_get_current_comm(comm, HS_COMM);
+}
+
 /* The first time that bytes move on a socket in a process. */
 static __noinline struct hs_sock *hs_meet(struct sock *sk, struct hs_sock *s)
 {
@@ -237,7 +248,7 @@ static __noinline struct hs_sock *hs_meet(struct sock *sk, struct hs_sock *s)
 	o.transport = s->transport;
 	o.netns = hs_netns_of(sk);
 	o.cgroup = bpf_get_current_cgroup_id();
-	bpf_get_current_comm(o.comm, sizeof(o.comm));
+	hs_comm(o.comm);
 	hs_ends(sk, &o);
 	if (again && s->transport == HS_TRANSPORT_STREAM)
 		s->flags |= HS_OPEN_MIDSTREAM;

@@ -53,7 +53,7 @@ static __noinline void hs_announce(struct sock *sk, struct hs_sock *s, __u64 now
 	r->open.first_send = s->first[HS_DIR_SEND];
 	r->open.first_recv = s->first[HS_DIR_RECV];
 	r->open.netns = hs_netns_of(sk);
-	bpf_get_current_comm(r->open.comm, HS_COMM);
+	hs_comm(r->open.comm);
 	hs_ends(sk, &r->open);
 	if (s->family == HS_FAMILY_UNIX) {
 		struct unix_sock *u = hs_unix(sk);

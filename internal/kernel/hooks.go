@@ -48,6 +48,7 @@ const (
 	blindRecv  = "bytes that processes receive"
 	blindState = "when connections open and end, and who opened them"
 	blindPeer4 = "the peers of unconnected UDP sockets that receive, IPv4"
+	blindURing = "what processes move through io_uring: its bytes are counted, its content is not seen"
 	blindCount = "the kernel's counters of connections that go on"
 	blindLost  = "how many exchanges were lost on connections that say nothing more, where clients send several at once"
 	blindPeer6 = "the peers of unconnected UDP sockets that receive, IPv6"
@@ -59,6 +60,8 @@ var common = []hook{
 	{prog: "hs_sock_gone", at: at{btfTracepoint, "tcp_destroy_sock"}, blind: "when connections are gone"},
 	{prog: "hs_udp4_from", at: at{cgroup, "recvmsg4"}, blind: blindPeer4},
 	{prog: "hs_udp6_from", at: at{cgroup, "recvmsg6"}, blind: blindPeer6},
+	{prog: "hs_uring_submit", at: at{btfTracepoint, "io_uring_submit_req"}, blind: blindURing},
+	{prog: "hs_uring_complete", at: at{btfTracepoint, "io_uring_complete"}, blind: "which requests of io_uring are over: content may be missing"},
 	{prog: "hs_exec", at: at{btfTracepoint, "sched_process_exec"}, blind: "processes that run something new"},
 	{prog: "hs_exit", at: at{btfTracepoint, "sched_process_exit"}, blind: "processes that end"},
 	{prog: "hs_fork", at: at{btfTracepoint, "sched_process_fork"}, blind: "processes that begin"},

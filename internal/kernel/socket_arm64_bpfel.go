@@ -28,6 +28,7 @@ const (
 	socketMapHsPorts                   = "hs_ports"
 	socketMapHsSkipPids                = "hs_skip_pids"
 	socketMapHsSocks                   = "hs_socks"
+	socketMapHsUring                   = "hs_uring"
 	socketMapHsWishes                  = "hs_wishes"
 	socketProgHsEachLost               = "hs_each_lost"
 	socketProgHsEachSock               = "hs_each_sock"
@@ -46,6 +47,8 @@ const (
 	socketProgHsSockState              = "hs_sock_state"
 	socketProgHsUdp4From               = "hs_udp4_from"
 	socketProgHsUdp6From               = "hs_udp6_from"
+	socketProgHsUringComplete          = "hs_uring_complete"
+	socketProgHsUringSubmit            = "hs_uring_submit"
 	socketProgHsWhoami                 = "hs_whoami"
 	socketVarHsCfgFlows                = "hs_cfg_flows"
 	socketVarHsCfgFurther              = "hs_cfg_further"
@@ -121,6 +124,8 @@ type socketProgramSpecs struct {
 	HsSockState              *ebpf.ProgramSpec `ebpf:"hs_sock_state"`
 	HsUdp4From               *ebpf.ProgramSpec `ebpf:"hs_udp4_from"`
 	HsUdp6From               *ebpf.ProgramSpec `ebpf:"hs_udp6_from"`
+	HsUringComplete          *ebpf.ProgramSpec `ebpf:"hs_uring_complete"`
+	HsUringSubmit            *ebpf.ProgramSpec `ebpf:"hs_uring_submit"`
 	HsWhoami                 *ebpf.ProgramSpec `ebpf:"hs_whoami"`
 }
 
@@ -140,6 +145,7 @@ type socketMapSpecs struct {
 	HsPorts    *ebpf.MapSpec `ebpf:"hs_ports"`
 	HsSkipPids *ebpf.MapSpec `ebpf:"hs_skip_pids"`
 	HsSocks    *ebpf.MapSpec `ebpf:"hs_socks"`
+	HsUring    *ebpf.MapSpec `ebpf:"hs_uring"`
 	HsWishes   *ebpf.MapSpec `ebpf:"hs_wishes"`
 }
 
@@ -194,6 +200,7 @@ type socketMaps struct {
 	HsPorts    *ebpf.Map `ebpf:"hs_ports"`
 	HsSkipPids *ebpf.Map `ebpf:"hs_skip_pids"`
 	HsSocks    *ebpf.Map `ebpf:"hs_socks"`
+	HsUring    *ebpf.Map `ebpf:"hs_uring"`
 	HsWishes   *ebpf.Map `ebpf:"hs_wishes"`
 }
 
@@ -211,6 +218,7 @@ func (m *socketMaps) Close() error {
 		m.HsPorts,
 		m.HsSkipPids,
 		m.HsSocks,
+		m.HsUring,
 		m.HsWishes,
 	)
 }
@@ -255,6 +263,8 @@ type socketPrograms struct {
 	HsSockState              *ebpf.Program `ebpf:"hs_sock_state"`
 	HsUdp4From               *ebpf.Program `ebpf:"hs_udp4_from"`
 	HsUdp6From               *ebpf.Program `ebpf:"hs_udp6_from"`
+	HsUringComplete          *ebpf.Program `ebpf:"hs_uring_complete"`
+	HsUringSubmit            *ebpf.Program `ebpf:"hs_uring_submit"`
 	HsWhoami                 *ebpf.Program `ebpf:"hs_whoami"`
 }
 
@@ -277,6 +287,8 @@ func (p *socketPrograms) Close() error {
 		p.HsSockState,
 		p.HsUdp4From,
 		p.HsUdp6From,
+		p.HsUringComplete,
+		p.HsUringSubmit,
 		p.HsWhoami,
 	)
 }

@@ -6,7 +6,7 @@ import "github.com/hopscope/hopscope/internal/event"
 
 // errNames is enum hs_err; TestErrorNames compares them.
 var errNames = [...]string{
-	"no_storage", "read_msg", "read_buffer", "mmsg_lost", "goid", "no_regs", "compat",
+	"no_storage", "read_msg", "read_buffer", "mmsg_lost", "goid", "no_regs", "compat", "uring",
 }
 
 // Stats is what capture counted since Start.

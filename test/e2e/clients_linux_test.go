@@ -26,7 +26,9 @@ const (
 	countEnv  = "HOPSCOPE_TEST_CLIENT_COUNT"
 )
 
-var clients = map[string]func(addr string, n int) error{"statements": statements, "pipeline": pipeline}
+var clients = map[string]func(addr string, n int) error{
+	"statements": statements, "pipeline": pipeline, "uring server": uringServer, "uring client": uringClient,
+}
 
 func TestMain(m *testing.M) {
 	name := os.Getenv(clientEnv)
