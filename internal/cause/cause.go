@@ -25,6 +25,7 @@ const (
 	SameGoroutine           // the goroutine that read the request made the call
 	SameThread              // so did the thread, which does one thing at a time
 	SyscallTraceID          // adjacent calls of a thread
+	SameRequest             // the call says what only this request said
 	SocketBirth             // the connection was opened for it
 	SoleOpen                // nothing else was open in the process
 	Conflict                // several candidates; never told
@@ -32,7 +33,7 @@ const (
 
 var evidenceNames = [...]string{
 	PropagatedIDs: "propagated_ids", RequestID: "x_request_id", SameGoroutine: "goroutine", SameThread: "thread",
-	SyscallTraceID: "syscall_trace_id", SocketBirth: "socket_birth", SoleOpen: "sole_open", Conflict: "",
+	SyscallTraceID: "syscall_trace_id", SameRequest: "same_request", SocketBirth: "socket_birth", SoleOpen: "sole_open", Conflict: "",
 }
 
 func (e Evidence) String() string { return evidenceNames[e] }

@@ -30,7 +30,7 @@ func (t *Tracker) landed(r *record, x *session.Exchange) {
 	r.landed()
 	t.answeredFor(r)
 	r.over = true
-	wait := r.cause == nil && (r.handed || r.root != nil || r.before != nil || r.after != nil || len(r.proc.open) > 0 && r.proc.wanted[r.request] == r || r.task.loops && len(r.proc.open) > 0)
+	wait := r.cause == nil && (r.handed || r.same != nil && !r.same.over || r.root != nil || r.before != nil || r.after != nil || len(r.proc.open) > 0 && r.proc.wanted[r.request] == r || r.task.loops && len(r.proc.open) > 0)
 	if wait && t.cfg.Recycle != nil && x.Incomplete == session.Complete && r.after == nil {
 		if r.proc.held < maxHeld {
 			r.proc.held++
@@ -60,7 +60,18 @@ func (t *Tracker) decide(r *record) {
 	if r.cause == nil && r.root != nil && !r.root.over && !(r.before != nil && r.before == r.after) {
 		return // until the answer to root, or too long
 	}
+	if r.cause == nil && r.same != nil && !r.same.over {
+		return // likewise
+	}
 	t.judge(r)
+	if w := &r.proc.relay; r.cause == nil && r.same != nil {
+		if !w.never && w.differ == 0 {
+			r.learning = true
+			w.waiting = append(w.waiting, r)
+			return
+		}
+		r.same = nil
+	}
 	if w := &r.proc.order; r.cause == nil && r.closed && w.agree > 0 && !w.never {
 		r.learning = true
 		w.waiting = append(w.waiting, r)
@@ -107,6 +118,10 @@ func (t *Tracker) learned(w *trust, trusted bool) {
 
 // agreed settles r, on which both sides agree.
 func (t *Tracker) agreed(r *record) {
+	if r.same != nil {
+		r.settle(r.same, SameRequest, High)
+		return
+	}
 	if r.before == nil || r.before != r.after { // its thread acts in the order that it reads
 		r.settle(r.root, SyscallTraceID, High)
 		return
@@ -158,6 +173,9 @@ func (t *Tracker) judge(r *record) {
 	if r.request != 0 && r.proc.wanted[r.request] == r {
 		delete(r.proc.wanted, r.request)
 	}
+	if r.cause == nil && r.same != nil {
+		t.relayed(r)
+	}
 	if r.cause != nil {
 		return
 	}
@@ -196,6 +214,7 @@ func (t *Tracker) close(r *record) {
 	r.over = true
 	r.proc.open = without(r.proc.open, r)
 	r.task.open = without(r.task.open, r)
+	r.proc.relay.forget(r)
 	for _, o := range r.deps {
 		t.decide(o)
 	}
@@ -292,7 +311,10 @@ func (t *Tracker) Tick(now int64) {
 		case now-r.heldSince >= holdFor && r.learning:
 			t.release(r)
 		case now-r.heldSince >= holdFor:
-			if r.root = nil; r.held != nil {
+			if r.root = nil; r.same != nil && !r.same.over {
+				r.same = nil
+			}
+			if r.held != nil {
 				t.decide(r)
 			}
 			if r.held != nil { // it would learn

@@ -38,6 +38,12 @@ type record struct {
 	alone      bool    // the only inbound exchange open when it began
 	handed     bool    // waits for the answer that its thread will write
 
+	// What it asks for, if its process may be a relay: a hash; and of what it was
+	// answered.
+	said, answer uint64
+	same         *record // of an outbound one: the open request that says the same
+	passed       int     // of an inbound one: how many calls said the same while no other request did
+
 	stream      uint64     // which request of the connection, where they have numbers
 	carriedSpan uint64     // hash of the span id that the request carries
 	deps        []*record  // of an inbound one: outbound ones that may be its doing
@@ -78,6 +84,7 @@ type proc struct {
 	held         int
 	plain, mixed trust
 	order        order // in which it acts on what it reads
+	relay        relay
 	// births are the inbound exchanges that connections were opened for, until
 	// their first use.
 	births map[uint64]birth // by the socket's id
@@ -173,6 +180,7 @@ func (t *Tracker) inbound(r *record, a *task, x *session.Exchange) {
 	}
 	p.open = append(p.open, r)
 	a.open = append(a.open, r)
+	p.asks(r, x)
 	t.reads(a, r, false, r.start)
 	t.sequence++
 	a.syscall = t.sequence
@@ -224,6 +232,7 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 	p := a.proc
 	a.acted = true
 	x.Req.Ctx.SyscallTraceID = a.syscall
+	defer t.passes(r, x)
 	if !x.OneWay {
 		if a.flight > 0 {
 			a.loops = true
@@ -357,6 +366,9 @@ func (t *Tracker) Answered(x *session.Exchange) {
 		return
 	}
 	now := x.Resp.Start
+	if r.proc.relay.asked != nil {
+		r.answer = hash(x.Resp.Msg.Code) | 1
+	}
 	ctx := &x.Resp.Ctx
 	if !r.inbound {
 		ctx = &x.Resp.Last

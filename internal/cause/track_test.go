@@ -34,7 +34,8 @@ func newWorld() *world {
 	return w
 }
 
-type ids struct{ trace, span, request string }
+// ids are what a message carries; says is what it asks for, or is answered.
+type ids struct{ trace, span, request, says string }
 
 // call is an exchange in the making.
 type call struct {
@@ -62,6 +63,7 @@ func (w *world) begin(c *stream.Conn, who stream.Ctx, in *call, i ids) *call {
 	w.nextID++
 	x := &session.Exchange{Conn: c, Protocol: &l7.Protocol{}}
 	x.Req = session.Half{Seen: true, Pos: w.nextID << 20, Start: w.now, End: w.now, Ctx: who, Last: who}
+	x.Req.Msg.Target = i.says
 	x.Req.Msg.Trace = l7.Trace{TraceID: i.trace, SpanID: i.span, RequestID: i.request}
 	if i.trace != "" {
 		x.Req.Msg.Trace.Format = l7.FormatW3C
@@ -81,6 +83,7 @@ func (k *call) end(who stream.Ctx, i ids) {
 	w.now += 1000
 	k.x.Resp = session.Half{Seen: true, Pos: k.x.Req.Pos, Start: w.now, End: w.now, Ctx: who, Last: who}
 	k.x.Resp.Msg.Trace.RequestID = i.request
+	k.x.Resp.Msg.Code = i.says
 	k.x.Over = w.now
 	w.ended[k.key] = true
 	w.t.Answered(k.x)

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -50,6 +51,9 @@ type server struct {
 	database bool
 	// close: one request a connection.
 	close bool
+	// paths is how many paths are asked for, with the nonce in a header; 0: each
+	// request has a path of its own, which is its nonce.
+	paths int
 	// more is more of the receiver's configuration.
 	more string
 	// recall wanted at concurrency 64; at 1 it is 1. 0: none is.
@@ -139,9 +143,11 @@ var servers = []server{
 	{name: "asyncio, 4 connections", needs: []string{"/usr/bin/python3"}, start: python("aio.py", "4")},
 	{name: "Node, parallel calls", needs: []string{"node"}, with: nodeWith, start: node},
 	{name: "nginx, upstream keep-alive", needs: []string{"nginx"}, start: nginx("keepalive 256;"), recall: 0.95},
+	{name: "nginx, upstream keep-alive, 3 paths", needs: []string{"nginx"}, start: nginx("keepalive 256;"), paths: 3, recall: 0.95},
 	{name: "nginx, new connections", needs: []string{"nginx"}, start: nginx(""), recall: 0.95},
 	{name: "nginx, its own X-Request-ID", needs: []string{"nginx"}, start: nginx("keepalive 256;", "proxy_set_header X-Request-ID $request_id; add_header X-Request-ID $request_id;"), recall: 0.95},
-	{name: "HAProxy", needs: []string{"haproxy"}, start: haproxy},
+	{name: "HAProxy", needs: []string{"haproxy"}, start: haproxy, recall: 0.99},
+	{name: "HAProxy, 100 paths", needs: []string{"haproxy"}, start: haproxy, paths: 100},
 	{name: "Go net/http", start: goServer},
 	{name: "Go net/http, uprobes", start: goServer, more: "golang: {uprobes: auto}", recall: 0.99},
 }
@@ -261,6 +267,7 @@ const config = `
 receivers:
   ebpf:
     keep_literals: true
+    headers: {capture_request: [x-nonce]}
     %s
     sockets:
       include: {ports: %s}
@@ -290,9 +297,9 @@ func measure(t *testing.T, bin string, s server, ups upstreams, concurrency, req
 		t.Fatal(err)
 	}
 	// What the collector learns of a process it has learned by now.
-	load(t, srv.URL("/warm/w"), concurrency, 2*concurrency, s.close)
+	load(t, s, srv.URL("/warm/w"), concurrency, 2*concurrency)
 	time.Sleep(500 * time.Millisecond)
-	load(t, srv.URL("/in/"), concurrency, requests, s.close)
+	load(t, s, srv.URL("/in/"), concurrency, requests)
 	time.Sleep(300 * time.Millisecond) // answers on their way to the collector
 	if err := c.Stop(); err != nil {
 		t.Fatal(err)
@@ -306,8 +313,8 @@ func measure(t *testing.T, bin string, s server, ups upstreams, concurrency, req
 }
 
 // load sends requests with nonces, so many at once, and checks the answers.
-func load(t *testing.T, url string, concurrency, requests int, oneShot bool) {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: concurrency, DisableKeepAlives: oneShot}, Timeout: 30 * time.Second}
+func load(t *testing.T, s server, url string, concurrency, requests int) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: concurrency, DisableKeepAlives: s.close}, Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
 	next := make(chan int)
 	var wait sync.WaitGroup
@@ -315,7 +322,16 @@ func load(t *testing.T, url string, concurrency, requests int, oneShot bool) {
 		wait.Go(func() {
 			for i := range next {
 				nonce := fmt.Sprintf("n%dx", i)
-				resp, err := client.Get(url + nonce)
+				req, err := http.NewRequest(http.MethodGet, url+nonce, nil)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				if s.paths > 0 {
+					req.URL.Path = fmt.Sprintf("/p%d", i%s.paths)
+					req.Header.Set("X-Nonce", path.Base(url+nonce))
+				}
+				resp, err := client.Do(req)
 				if err != nil {
 					t.Error(err)
 					continue
@@ -339,8 +355,8 @@ func load(t *testing.T, url string, concurrency, requests int, oneShot bool) {
 var nonces = regexp.MustCompile(`\bn\d+x`)
 
 // score compares each call's parent with the request of the same nonce.
-func score(t *testing.T, path string, front int, upstream map[int64]bool) result {
-	f, err := os.Open(path)
+func score(t *testing.T, file string, front int, upstream map[int64]bool) result {
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +385,7 @@ func score(t *testing.T, path string, front int, upstream map[int64]bool) result
 						}
 						return ""
 					}
-					nonce := nonces.FindString(str("url.path") + " " + str("db.query.text"))
+					nonce := nonces.FindString(str("http.request.header.x-nonce") + " " + str("url.path") + " " + str("db.query.text"))
 					server, ok := s.Attributes().Get(semconv.ServerPort)
 					if !ok {
 						continue

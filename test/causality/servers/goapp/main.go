@@ -35,7 +35,7 @@ func main() {
 // backend answers after a while, so that requests overtake each other.
 func backend(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
-	body := path.Base(r.URL.Path) + "!"
+	body := path.Base(r.URL.Path) + "!" + r.Header.Get("X-Nonce")
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 	io.WriteString(w, body)
 }
