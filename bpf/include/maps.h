@@ -103,6 +103,7 @@ enum hs_want {
 	HS_WANT_NAME = 4,
 	HS_WANT_CGROUP = 8,
 	HS_WANT_NETNS = 16,
+	HS_WANT_AGAIN = 32, /* cgroups are kept out: also those that begin later */
 };
 
 struct hs_cidr {

@@ -266,6 +266,8 @@ static __noinline void hs_refresh(struct hs_sock *s)
 
 	s->gen = hs_gen;
 	s->tgid = 0;
+	if ((hs_cfg_want & HS_WANT_AGAIN) && hs_cgroup_refused())
+		s->state |= HS_IGNORED;
 	if (!wish)
 		return;
 	if (*wish & HS_WISH_MUTE)

@@ -35,6 +35,8 @@ type Capture struct {
 	says  *link.Iter // runs one that tells what was lost on it; nil: there is none
 	late  *ebpf.Variable
 
+	missing map[string]bool // cgroups of the filter that are not there
+
 	mu     sync.Mutex // wishes, gen, drops
 	wished atomic.Bool
 
@@ -60,7 +62,7 @@ func Start(cfg Config) (*Capture, error) {
 		if !cfg.wants(r.name) {
 			continue
 		}
-		c := &Capture{cfg: cfg}
+		c := &Capture{cfg: cfg, missing: map[string]bool{}}
 		if err := c.load(r); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
 			_ = c.Close()
@@ -93,7 +95,7 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 		f(own)
 	}
 	var fresh newcomers
-	if len(c.cfg.Filter.Containers) > 0 {
+	if c.cfg.Filter.cgroups() {
 		fresh.seen = map[uint64]bool{}
 	}
 	each := func(b []byte) {
@@ -139,9 +141,9 @@ func (c *Capture) Run(ctx context.Context, f func(raw []byte), idle func()) erro
 		}
 		bytes, records := c.read(each)
 		last.tell(c, each, done)
-		if fresh.look && now >= fresh.next {
+		if (fresh.look && now >= fresh.next) || (len(c.missing) > 0 && now >= fresh.next+missingEvery) {
 			fresh.look, fresh.next = false, now+newcomersEvery
-			if found, err := c.findContainers(); err == nil && found {
+			if found, err := c.findCgroups(); err == nil && found {
 				c.wished.Store(true)
 			}
 		}

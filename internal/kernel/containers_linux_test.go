@@ -55,12 +55,54 @@ func TestContainerBeginsLater(t *testing.T) {
 		}
 	})
 	id := fmt.Sprintf("%064x", os.Getpid())
+	t.Run("kept out", func(t *testing.T) {
+		r := startRig(t, Config{Filter: Filter{ExcludeCgroups: []string{filepath.Join(filepath.Base(top), "out")}}})
+		a, b := fdPair(t)
+		defer unix.Close(a)
+		defer unix.Close(b)
+		send(t, a, "seen")
+		recv(t, b, 4)
+		r.until("seen", func(es []event.Event) bool { return len(moved(es, event.Recv, "seen")) == 1 })
+		dir := filepath.Join(top, "out")
+		make1(dir)
+		if err := enter(dir); err != nil {
+			t.Skipf("no process can be moved here: %v", err)
+		}
+		defer func() { _ = enter(home) }()
+		for limit := time.Now().Add(5 * time.Second); ; {
+			_ = exec.Command("/bin/true").Run()
+			had := len(r.ch)
+			for range had {
+				<-r.ch
+			}
+			send(t, a, "unseen")
+			recv(t, b, 6)
+			time.Sleep(20 * time.Millisecond)
+			seen := 0
+			for len(r.ch) > 0 {
+				if e := <-r.ch; e.Kind == event.KindData {
+					seen++
+				}
+			}
+			if seen == 0 {
+				return
+			}
+			if time.Now().After(limit) {
+				t.Fatal("still told of what is kept out")
+			}
+		}
+	})
 	for name, f := range map[string]Filter{
 		"container": {Containers: []string{id[40:]}},
 		"cgroup":    {Cgroups: []string{filepath.Base(top)}},
+		"path":      {Cgroups: []string{filepath.Join(filepath.Base(top), "path-"+id)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := startRig(t, Config{Filter: f})
+			told := make(chan bool, 8)
+			r := startRig(t, Config{Filter: f, Cgroup: func(_ string, there bool) { told <- there }})
+			if (len(told) == 1) != (name == "path") {
+				t.Errorf("told of %d that are missing", len(told))
+			}
 			a, b := fdPair(t)
 			defer unix.Close(a)
 			defer unix.Close(b)
@@ -75,7 +117,7 @@ func TestContainerBeginsLater(t *testing.T) {
 			c, d := fdPair(t) // with sockets of its own it is let in at once, or soon
 			defer unix.Close(c)
 			defer unix.Close(d)
-			want := map[string]int{"container": 2, "cgroup": 1}[name]
+			want := map[string]int{"container": 2, "cgroup": 1, "path": 2}[name]
 			socks := map[uint64]bool{}
 			for limit := time.Now().Add(5 * time.Second); len(socks) < want; {
 				if time.Now().After(limit) {
@@ -99,6 +141,11 @@ func TestContainerBeginsLater(t *testing.T) {
 			es := r.events
 			if n := len(moved(es, event.Recv, "too early")); n > 0 {
 				t.Errorf("%d calls of before", n)
+			}
+			if name == "path" {
+				if was, is := <-told, <-told; was || !is {
+					t.Errorf("told that it is there: at the start %v, then %v", was, is)
+				}
 			}
 		})
 	}

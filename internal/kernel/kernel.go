@@ -45,6 +45,9 @@ type Config struct {
 	// Flows: what the kernel counts of connections is wanted, when they end and
 	// when Count is called.
 	Flows bool
+	// Cgroup is told of paths in Filter that are not there, at Start, and when they
+	// have come, in Run. May be nil.
+	Cgroup func(path string, there bool)
 	// ExcludePids are not captured, besides this process.
 	ExcludePids []uint32
 
@@ -60,7 +63,7 @@ type Filter struct {
 	ExcludeCIDRs   []netip.Prefix
 	Names          []string // process names as the kernel has them, at most 15 bytes
 	ExcludeNames   []string
-	Cgroups        []string // paths below the cgroup2 mount, with all below them
+	Cgroups        []string // paths below the cgroup2 mount, with all below them; they may begin later
 	ExcludeCgroups []string
 	Containers     []string // ids, or their first characters (at least 8)
 	NetNS          []uint32 // inodes

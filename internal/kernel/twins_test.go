@@ -107,7 +107,7 @@ func TestEnums(t *testing.T) {
 		"HS_WISH_MUTE": uint64(wishMute), "HS_WISH_ANNOUNCE": uint64(wishAnnounce), "HS_WISH_RAISE": uint64(wishRaise), "HS_WISH_BURST": uint64(wishBurst),
 		"HS_PASS_IN": uint64(passIn), "HS_PASS_OUT": uint64(passOut),
 		"HS_WANT_PORT": uint64(wantPort), "HS_WANT_CIDR": uint64(wantCIDR), "HS_WANT_NAME": uint64(wantName),
-		"HS_WANT_CGROUP": uint64(wantCgroup), "HS_WANT_NETNS": uint64(wantNetNS),
+		"HS_WANT_CGROUP": uint64(wantCgroup), "HS_WANT_NETNS": uint64(wantNetNS), "HS_WANT_AGAIN": uint64(wantAgain),
 		"HS_KIND_OPEN": uint64(event.KindOpen), "HS_KIND_DATA": uint64(event.KindData),
 		"HS_KIND_DATAGRAM": uint64(event.KindDatagram), "HS_KIND_CLOSE": uint64(event.KindClose),
 		"HS_KIND_EXEC": uint64(event.KindExec), "HS_KIND_EXIT": uint64(event.KindExit), "HS_KIND_FORK": uint64(event.KindFork),

@@ -149,6 +149,7 @@ func (r *ebpfReceiver) sockets(host component.Host) (capture, error) {
 	}
 	kc := r.cfg.kernelConfig()
 	kc.Flows = r.logs != nil || r.metrics != nil
+	kc.Cgroup = r.cgroup
 	c, err := r.start(kc)
 	if err == nil {
 		return c, nil
@@ -160,6 +161,16 @@ func (r *ebpfReceiver) sockets(host component.Host) (capture, error) {
 	r.set.Logger.Warn("capture of packets only", zap.Error(err))
 	componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(err))
 	return noSockets{}, nil
+}
+
+// cgroup says that a cgroup of the filter is not there, or that it has come.
+func (r *ebpfReceiver) cgroup(path string, there bool) {
+	if there {
+		r.set.Logger.Info("a cgroup of the filter is there now", zap.String("cgroup", path))
+		return
+	}
+	r.set.Logger.Warn("a cgroup of the filter is not there (yet): it counts from when it is",
+		zap.String("cgroup", path), zap.String("remedy", "if it is not to begin later, correct sockets::include::cgroups or sockets::exclude::cgroups: paths below the cgroup2 mount"))
 }
 
 // reportHooks says once what is attached and what is blind.
