@@ -2,7 +2,7 @@
 # What reading captures costs: captures of real servers (scripts/captures.sh), read
 # by hopscope-replay (stages 2 to 6 to the span, one core), tshark and suricata in
 # the same run. Each reader's figure is the CPU time of its whole process, the
-# median of its runs. Needs root, and 3 GB in TMPDIR. Suricata is not in Debian 12
+# median of its runs. Needs root, and 4 GB in TMPDIR. Suricata is not in Debian 12
 # itself but in its backports:
 #	apt-get install -t bookworm-backports suricata
 #
@@ -56,4 +56,11 @@ for n in http1 redis mysql mixed; do
 		rm -f "$logs"/*.json "$logs"/*.log
 		awk -v n="$n" -v a="$ours" -v b="$took" 'BEGIN { printf "%-10s hopscope reads %.1f times the packets of suricata in the same CPU time\n", n, b/a }'
 	fi
+done
+# Memory does not grow with the file.
+for n in mixed-quarter mixed mixed-4; do
+	f=$dir/$n.pcap
+	[ -e "$f" ] || continue
+	read -r cpu rss < <(cost env GOMAXPROCS=1 "$logs/replay" -format none "$f")
+	printf '%-14s %5d MB read with at most %d MiB, in %.2f s of CPU\n' $n $(($(stat -c %s "$f") / 1000000)) "$rss" "$cpu"
 done

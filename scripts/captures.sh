@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes captures of real servers under real load tools, in two network
 # namespaces: DIR/NAME.pcap for each server that is installed, and
-# DIR/mixed.pcap, which has the first packets of each, as many of every one.
+# DIR/mixed.pcap, which has the first packets of each, as many of every one; with
+# mixed-quarter and mixed-4, a quarter of it and four times as much.
 # Offloads are off: packets are what a wire carries. Needs root.
 #
 #	scripts/captures.sh DIR [seconds of load for the large ones] [packets of each in mixed]
@@ -54,6 +55,25 @@ capture() {
 	kill $t; wait $t 2>/dev/null || :
 	names+=("$name")
 }
+# large NAME LOAD: the same, for a LOAD of as many seconds as it is told, and of
+# twice as many until the capture is large enough to be measured.
+large() {
+	local s=$seconds
+	while :; do
+		capture "$1" "$2" $s
+		[ "$(stat -c %s "$dir/$1.pcap")" -lt $enough ] && [ $s -lt 40 ] || break
+		s=$((s * 2))
+		unset 'names[-1]'
+	done
+}
+enough=55000000
+http1() { $in_a wrk -t1 -c16 -d"$1s" http://10.92.0.2:8080/item.json; }
+redis() { timeout "$1" $in_a redis-benchmark -h 10.92.0.2 -P 32 -c 8 -n 100000000 -r 1000 -d 64 -t set,get; }
+mysql() {
+	timeout "$1" $in_a mysqlslap --host=10.92.0.2 --port=3306 --user=root --ssl=0 --concurrency=4 \
+		--iterations=1000 --number-of-queries=200000 --create-schema=bench --auto-generate-sql --auto-generate-sql-load-type=key \
+		--auto-generate-sql-add-autoincrement --auto-generate-sql-write-number=1000
+}
 up() { for _ in $(seq 100); do $in_b ss -ltun | grep -q ":$1 " && return 0; sleep 0.1; done; echo "captures: nothing listens on $1" >&2; return 1; }
 
 if have nginx; then
@@ -77,7 +97,7 @@ N
 init = function(args) local r = {}; for i = 1, 8 do r[i] = wrk.format(nil, "/item.json") end; req = table.concat(r) end
 request = function() return req end
 L
-		capture http1 $in_a wrk -t1 -c16 -d"${seconds}s" http://10.92.0.2:8080/item.json
+		large http1 http1
 		capture http1-pipeline $in_a wrk -t1 -c16 -d1s -s "$work/pipeline.lua" http://10.92.0.2:8080/
 		capture http1-close $in_a wrk -t1 -c16 -d1s -H 'Connection: close' http://10.92.0.2:8080/item.json
 		capture http1-download $in_a wrk -t1 -c4 -d1s http://10.92.0.2:8080/big.bin
@@ -90,16 +110,14 @@ if have redis-server redis-benchmark; then
 	$in_b redis-server --bind 10.92.0.2 --port 6379 --save '' --appendonly no --protected-mode no --daemonize no >/dev/null & pids+=($!)
 	up 6379
 	capture redis-p1 $in_a redis-benchmark -h 10.92.0.2 -c 16 -n 20000 -r 1000 -d 64 -t set,get,lpush,hset -q
-	capture redis timeout "$seconds" $in_a redis-benchmark -h 10.92.0.2 -P 32 -c 8 -n 100000000 -r 1000 -d 64 -t set,get
+	large redis redis
 fi
 if have mariadbd mysqlslap mariadb-install-db; then
 	mkdir -p "$work/db"; chown mysql "$work/db" 2>/dev/null || :
 	if mariadb-install-db --datadir="$work/db" --user=mysql --auth-root-authentication-method=normal --skip-test-db >"$work/db.log" 2>&1; then
 		$in_b mariadbd --no-defaults --datadir="$work/db" --user=mysql --bind-address=10.92.0.2 --port=3306 --socket="$work/db/s" \
 			--pid-file="$work/db/pid" --skip-grant-tables --skip-name-resolve >>"$work/db.log" 2>&1 & pids+=($!)
-		up 3306 && capture mysql timeout "$seconds" $in_a mysqlslap --host=10.92.0.2 --port=3306 --user=root --ssl=0 --concurrency=4 \
-			--iterations=1000 --number-of-queries=200000 --create-schema=bench --auto-generate-sql --auto-generate-sql-load-type=key \
-			--auto-generate-sql-add-autoincrement --auto-generate-sql-write-number=1000
+		up 3306 && large mysql mysql
 	fi
 fi
 pg=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
@@ -125,12 +143,27 @@ if have dnsmasq dnsperf; then
 	capture dns-tcp $in_a dnsperf -m tcp -s 10.92.0.2 -d "$work/names" -l 1 -c 4
 fi
 
-if have editcap mergecap && [ ${#names[@]} -gt 1 ]; then
-	parts=()
-	for n in "${names[@]}"; do
-		editcap -F pcap -r "$dir/$n.pcap" "$work/part-$n.pcap" "1-$share" 2>/dev/null && parts+=("$work/part-$n.pcap")
+# mix NAME SHARE: the first SHARE packets of each, one after the other.
+mix() {
+	local parts=() n
+	for n in "${all[@]}"; do
+		editcap -F pcap -r "$dir/$n.pcap" "$work/part-$n.pcap" "1-$2" 2>/dev/null && parts+=("$work/part-$n.pcap")
 	done
-	mergecap -a -F pcap -w "$dir/mixed.pcap" "${parts[@]}"
-	names+=(mixed)
+	mergecap -a -F pcap -w "$dir/$1.pcap" "${parts[@]}"
+	names+=("$1")
+}
+if have editcap mergecap && [ ${#names[@]} -gt 1 ]; then
+	all=("${names[@]}")
+	mix mixed "$share"
+	# A quarter of it, and four times as much: the same again, each time a quarter
+	# of an hour later, when the connections before are forgotten.
+	mix mixed-quarter $((share / 4))
+	later=("$dir/mixed.pcap")
+	for k in 1 2 3; do
+		editcap -F pcap -t $((900 * k)) "$dir/mixed.pcap" "$work/later-$k.pcap"
+		later+=("$work/later-$k.pcap")
+	done
+	mergecap -a -F pcap -w "$dir/mixed-4.pcap" "${later[@]}"
+	names+=(mixed-4)
 fi
 printf '%s\n' "${names[@]}" >"$dir/names"

@@ -177,3 +177,40 @@ func live(t *testing.T, mode Mode) {
 		t.Errorf("left behind: %s %v", out, err)
 	}
 }
+
+// A namespace that is made anew under its name is told, once.
+func TestNamespaceReplaced(t *testing.T) {
+	_, b := pair(t)
+	s, err := Open(Config{NetNS: []string{"/run/netns/" + b}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	troubles := make(chan error, 16)
+	done := make(chan struct{})
+	go func() { s.Watch(ctx, func(err error) { troubles <- err }); close(done) }()
+	select {
+	case err := <-troubles:
+		t.Errorf("nothing has happened: %v", err)
+	case <-time.After(3 * ownEvery / 2):
+	}
+	sh(t, "ip netns del "+b)
+	sh(t, "ip netns add "+b)
+	select {
+	case err := <-troubles:
+		if !strings.Contains(err.Error(), b) || !strings.Contains(err.Error(), "restart") {
+			t.Error(err)
+		}
+	case <-time.After(10 * ownEvery):
+		t.Error("nobody was told")
+	}
+	time.Sleep(3 * ownEvery / 2)
+	stop()
+	<-done
+	if n := len(troubles); n > 0 {
+		t.Errorf("told %d times more: %v", n, <-troubles)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -293,6 +294,7 @@ func (sp *space) watch(ctx context.Context, trouble func(error)) {
 	}()
 	tick := time.NewTicker(ownEvery)
 	defer tick.Stop()
+	gone := false
 	for {
 		changed := false
 		select {
@@ -310,6 +312,10 @@ func (sp *space) watch(ctx context.Context, trouble func(error)) {
 			changed = true
 		case <-tick.C:
 			changed = updates == nil || sp.ownChanged()
+			if !gone && sp.replaced() {
+				gone = true
+				trouble(fmt.Errorf("network namespace %s was removed, or is another one now, and nothing of that is captured: restart the collector", sp.path))
+			}
 		}
 		if changed {
 			if err := sp.inside(sp.refresh); err != nil {
@@ -320,6 +326,20 @@ func (sp *space) watch(ctx context.Context, trouble func(error)) {
 }
 
 const settle = 20 * time.Millisecond
+
+// replaced reports whether the path leads to another namespace than the one that
+// is captured, or nowhere: what is captured lives on as long as somebody is in it.
+func (sp *space) replaced() bool {
+	if sp.path == "" {
+		return false
+	}
+	h, err := netns.GetFromPath(sp.path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer h.Close()
+	return !h.Equal(sp.handle)
+}
 
 func (sp *space) ownChanged() bool {
 	if sp.src.cfg.Own || sp.path != "" {

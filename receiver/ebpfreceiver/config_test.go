@@ -105,11 +105,11 @@ func TestInvalid(t *testing.T) {
 	for name, want := range map[string][2]string{
 		"off":         {"sockets::mode: ", "set it to auto"},
 		"pmode":       {"packets::mode: ", "none of off"},
-		"pfilter":     {"packets: ", "is not a port"},
+		"pfilter":     {"packets::filter ", "is not a port"},
 		"pfiles":      {"packets::files: ", "name the captures"},
 		"pkind":       {"packets::kinds: ", "none of node"},
 		"ppoint":      {"packets::point: ", "no capture point"},
-		"psnaplen":    {"packets: ", "snaplen: 3 is not between"},
+		"psnaplen":    {"packets::snaplen: ", "3 is not between"},
 		"uprobes":     {"golang::uprobes: ", `"always" is neither auto nor off`},
 		"mode":        {"sockets::mode: ", `"kprobe" is neither auto nor off`},
 		"capture":     {"sockets::max_capture: ", "1 is not between 64 and"},

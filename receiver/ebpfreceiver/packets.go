@@ -1,6 +1,7 @@
 package ebpfreceiver
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -90,7 +91,7 @@ func (c *PacketsConfig) validate(p *problems) {
 	t := c.tap()
 	if err := t.Validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			p.add("packets", "%s", line)
+			p.errs = append(p.errs, errors.New("packets::"+line))
 		}
 	}
 }
