@@ -302,6 +302,9 @@ func (d *Decoder) insert(f *Field) {
 	if size > MaxTable {
 		// It counts, since indices count, but it is not kept.
 		e, size = entry{}, 0
+	} else if k := d.recent(f); k != nil {
+		e.name, e.value = k.name, k.value
+		f.Name, f.Value, f.NameKept, f.ValueKept = e.name, e.value, true, true
 	} else {
 		e.value = strings.Clone(f.Value)
 		if e.name = f.Name; !f.NameKept {
@@ -321,6 +324,19 @@ func (d *Decoder) insert(f *Field) {
 	d.n++
 	d.size += size
 	d.inserted++
+}
+
+// recent is the entry of the same field among the last ones: some encoders
+// insert what they have inserted for the message before.
+func (d *Decoder) recent(f *Field) *entry {
+	const looked = 8 // more than such messages have
+	for i := range min(d.n, looked) {
+		e := &d.entries[(d.head-i)&(len(d.entries)-1)]
+		if e.nameKnown && e.valueKnown && e.value == f.Value && e.name == f.Name {
+			return e
+		}
+	}
+	return nil
 }
 
 func (d *Decoder) evict() {

@@ -222,10 +222,10 @@ func (b *Builder) newPlace(c *stream.Conn) *place {
 	list := b.list[:0]
 	ends := 0 // of list, those about the server
 	defer func() {
-		n := len(list) - ends
-		pl.attrs, pl.server = b.w.make(list[:n]), b.w.make(list[n:])
+		all, n := b.w.make(list), len(list)-ends
+		pl.attrs, pl.server = all.part(0, n), all.part(n, len(list))
 		if n := len(list); ends > 0 && list[n-1].Key == semconv.ServerPort {
-			pl.port = b.w.make(list[n-1:])
+			pl.port = all.part(n-1, n)
 		}
 		clear(list)
 		b.list = list

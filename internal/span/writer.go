@@ -198,6 +198,15 @@ type shared struct {
 	lengths uint64 // as writer.lengths
 }
 
+// part is those from one up to another.
+func (s shared) part(from, to int) (p shared) {
+	p.kv = s.kv[from:to:to]
+	for i := range p.kv {
+		p.lengths |= 1 << (len(p.kv[i].Key) & 63)
+	}
+	return p
+}
+
 // make prepares attributes to be shared: values of their own, that no block
 // keeps alive.
 func (w *writer) make(list []l7.Attr) shared {

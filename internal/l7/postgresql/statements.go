@@ -24,6 +24,7 @@ type statements struct {
 	order   []string // of named, oldest first; names that are gone may be in it
 	bytes   int
 	unnamed statement
+	older   statement  // the unnamed one before, if it still is bound
 	known   bool       // unnamed is
 	bound   *statement // by the unnamed portal; nil: unknown
 	portals [maxPortals]portal
@@ -46,8 +47,8 @@ func (s *statements) doubt() {
 func (s *statements) prepare(name []byte, st statement) {
 	if len(name) == 0 {
 		if s.bound == &s.unnamed {
-			old := s.unnamed // bound before, executed after
-			s.bound = &old
+			s.older = s.unnamed // bound before, executed after
+			s.bound = &s.older
 		}
 		s.unnamed, s.known = st, true
 		return
