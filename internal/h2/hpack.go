@@ -103,7 +103,25 @@ type Decoder struct {
 
 // NewDecoder makes a decoder for a direction that is read from its first byte;
 // call Forget if it is not.
-func NewDecoder(tags *Tags) *Decoder { return &Decoder{tags: tags, max: DefaultTable} }
+func NewDecoder(tags *Tags) *Decoder {
+	d := &Decoder{}
+	d.Init(tags)
+	return d
+}
+
+// Init makes an empty Decoder what NewDecoder makes.
+func (d *Decoder) Init(tags *Tags) { d.tags, d.max = tags, DefaultTable }
+
+// State tells what a block means: while it is the same, so is what equal blocks
+// say.
+type State struct {
+	inserted  int64
+	epoch     uint32
+	max, size int
+}
+
+// State is that of now.
+func (d *Decoder) State() State { return State{d.inserted, d.epoch, d.max, d.size} }
 
 // Forget is told that blocks may have been missed: all that was in the table is
 // unknown.

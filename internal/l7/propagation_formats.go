@@ -14,13 +14,21 @@ import (
 // A SkyWalking span is named by its segment and its number in it, so SpanID is
 // "segment-number".
 func skywalking(t *Trace, text *Text, v []byte, format string) bool {
-	f := bytes.SplitN(v, []byte("-"), 5)
-	if len(f) < 4 || len(f[0]) != 1 {
-		return false
+	var f [4][]byte
+	for i := range f {
+		if f[i] = v; i == len(f)-1 {
+			break
+		}
+		k := bytes.IndexByte(v, '-')
+		if k < 0 {
+			return false
+		}
+		f[i], v = v[:k], v[k+1:]
 	}
-	trace, err1 := base64.StdEncoding.DecodeString(View(f[1]))
-	segment, err2 := base64.StdEncoding.DecodeString(View(f[2]))
-	if err1 != nil || err2 != nil || len(trace) == 0 || len(segment) == 0 || !printable(trace) || !printable(segment) {
+	if k := bytes.IndexByte(f[3], '-'); k >= 0 {
+		f[3] = f[3][:k]
+	}
+	if len(f[0]) != 1 {
 		return false
 	}
 	for _, c := range f[3] {
@@ -28,12 +36,30 @@ func skywalking(t *Trace, text *Text, v []byte, format string) bool {
 			return false
 		}
 	}
-	if !claim(t, format) {
+	trace := decoded(text, f[1], nil)
+	segment := decoded(text, f[2], f[3])
+	if trace == "" || segment == "" || !claim(t, format) {
 		return false
 	}
-	t.TraceID = text.Copy(trace)
-	t.SpanID = text.Join(View(segment), "-", View(f[3]))
+	t.TraceID, t.SpanID = trace, segment
 	return true
+}
+
+// decoded is what v says in base64, with a dash and number behind it if there is
+// one; nothing, if it is not text.
+func decoded(text *Text, v, number []byte) string {
+	most := base64.StdEncoding.DecodedLen(len(v))
+	return text.Build(most+1+len(number), func(dst []byte) int {
+		n, err := base64.StdEncoding.Decode(dst[:most], v)
+		if err != nil || n == 0 || !printable(dst[:n]) {
+			return 0
+		}
+		if number != nil {
+			dst[n] = '-'
+			n += 1 + copy(dst[n+1:], number)
+		}
+		return n
+	})
 }
 
 // xray reads X-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1

@@ -15,6 +15,19 @@ type Text struct {
 	heads *[headSlots]Head // see Head; nil until the first is asked for
 	// learned counts those that were learned.
 	learned uint32
+	scratch *[ScratchLen]byte // see Scratch
+}
+
+// ScratchLen is the length of Text.Scratch.
+const ScratchLen = 1 << 10
+
+// Scratch is room to put a text together before it is copied, which need not be
+// emptied for each. It is the caller's until Scratch is asked for again.
+func (t *Text) Scratch() *[ScratchLen]byte {
+	if t.scratch == nil {
+		t.scratch = new([ScratchLen]byte)
+	}
+	return t.scratch
 }
 
 // Copy is string(b).

@@ -3,6 +3,8 @@
 package dubbo
 
 import (
+	"bytes"
+	"encoding/binary"
 	"strconv"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -57,6 +59,24 @@ type head struct {
 }
 
 func (h *head) serialisation() string { return serialisations[h.flags&0x1f] }
+
+func (h *head) hessian() bool { return h.flags&0x1f == 2 }
+
+// text is the next text at c, in any serialisation that is read. (It is no func
+// value, since then c would lie on the heap.)
+func (h *head) text(c *l7.Cursor) ([]byte, bool) {
+	switch h.flags & 0x1f {
+	case 2:
+		return text(c)
+	case 8, 25:
+		return kryo(c)
+	case 23:
+		return jsonb(c)
+	case 5, 6:
+		return quoted(c)
+	}
+	return nil, false
+}
 
 // readHead reads a header; ok is false if b holds none, as far as it goes.
 func readHead(b []byte) (h head, ok bool) {
@@ -124,27 +144,14 @@ func (p *parser) request(h *head, body []byte, m *l7.Message) {
 	m.Session = m.Text.Copy(strconv.AppendUint(b[:0], h.id, 10))
 	m.Add("hopscope.rpc.serialization", h.serialisation())
 	c := l7.Cursor{B: body}
-	var next func(*l7.Cursor) ([]byte, bool)
-	switch h.serialisation() {
-	case "hessian2":
-		next = text
-	case "kryo", "kryo2":
-		next = kryo
-	case "fastjson2":
-		next = jsonb
-	case "fastjson", "json":
-		next = quoted
-	default:
-		return
-	}
-	version, ok := next(&c)
+	version, ok := h.text(&c)
 	if !ok || !plain(version) {
 		return
 	}
 	m.Version = m.Text.Copy(version)
-	service, ok1 := next(&c)
-	revision, ok2 := next(&c)
-	method, ok3 := next(&c)
+	service, ok1 := h.text(&c)
+	revision, ok2 := h.text(&c)
+	method, ok3 := h.text(&c)
 	if !ok1 || !ok2 || !ok3 || !plain(service) || !plain(method) || len(service) == 0 || len(method) == 0 {
 		return
 	}
@@ -152,7 +159,7 @@ func (p *parser) request(h *head, body []byte, m *l7.Message) {
 	if len(revision) > 0 && len(revision) <= 32 && plain(revision) {
 		m.Add("hopscope.rpc.service.version", m.Text.Copy(revision))
 	}
-	if h.serialisation() == "hessian2" {
+	if h.hessian() {
 		p.attachments(&c, m)
 	}
 }
@@ -181,9 +188,11 @@ func arguments(desc []byte) (n int) {
 			i++
 		}
 		if i < len(desc) && desc[i] == 'L' {
-			for i < len(desc) && desc[i] != ';' {
-				i++
+			k := bytes.IndexByte(desc[i:], ';')
+			if k < 0 {
+				k = len(desc) - i
 			}
+			i += k
 		}
 		n++
 	}
@@ -195,7 +204,7 @@ func (p *parser) response(h *head, body []byte, m *l7.Message) {
 	var b [3]byte
 	m.Code = m.Text.Copy(strconv.AppendUint(b[:0], uint64(h.status), 10))
 	c := l7.Cursor{B: body}
-	hessian := h.serialisation() == "hessian2"
+	hessian := h.hessian()
 	switch h.status {
 	case 20:
 		m.Status = l7.StatusOK
@@ -251,6 +260,16 @@ func statusName(s byte) string {
 
 // plain reports whether b is a name: no spaces, no control characters.
 func plain(b []byte) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for len(b) >= 8 {
+		// Eight at a time: a top bit is set where a byte is beyond 0x7e, or where
+		// taking 0x21 from it borrows.
+		x := binary.LittleEndian.Uint64(b)
+		if (x|(x+ones)|(x-0x21*ones))&tops != 0 {
+			return false
+		}
+		b = b[8:]
+	}
 	for _, x := range b {
 		if x <= 0x20 || x >= 0x7f {
 			return false

@@ -1,6 +1,8 @@
 package dubbo
 
 import (
+	"encoding/binary"
+
 	"github.com/hopscope/hopscope/internal/l7"
 )
 
@@ -30,6 +32,13 @@ func chars(c *l7.Cursor, n int) []byte {
 
 // text reads a string of one chunk.
 func text(c *l7.Cursor) ([]byte, bool) {
+	// Most are short and ASCII, where characters are bytes.
+	if b := c.B; len(b) > 0 && b[0] <= 0x1f {
+		if n := int(b[0]) + 1; n <= len(b) && ascii(b[1:n]) {
+			c.B = b[n:]
+			return b[1:n:n], true
+		}
+	}
 	var n int
 	switch x := c.U8(); {
 	case x <= 0x1f:
@@ -45,6 +54,21 @@ func text(c *l7.Cursor) ([]byte, bool) {
 	}
 	b := chars(c, n)
 	return b, !c.Short()
+}
+
+// ascii reports whether no byte of b is of a longer character; eight at a time.
+func ascii(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b)&0x8080808080808080 != 0 {
+			return false
+		}
+	}
+	for _, x := range b {
+		if x >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 const (

@@ -2,9 +2,12 @@ package http2_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -49,6 +52,89 @@ func (w *writer) take() []byte {
 func BenchmarkCall(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { call1(b) })
 	b.Run("traced", func(b *testing.B) { call1(b, "traceparent") })
+}
+
+// BenchmarkRealCall is a unary call on a connection of grpc-go, as its two ends
+// wrote it, after the first ones: all header fields are in the tables. With a
+// deadline each call brings a new grpc-timeout. cpu-ns/call leaves out what
+// others did on the machine.
+func BenchmarkRealCall(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { realCalls(b, context.Background()) })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	b.Run("deadline", func(b *testing.B) { realCalls(b, ctx) })
+}
+
+func realCalls(b *testing.B, ctx context.Context) {
+	const first, calls = 100, 1000
+	tp, cc, stop := grpcGo(b)
+	defer stop()
+	body, out := bytes.Repeat([]byte("m"), 60), []byte(nil)
+	from := 0
+	for i := range first + calls {
+		if i == first {
+			from = len(tp.chunks)
+		}
+		if err := cc.Invoke(ctx, "/shop.v1.Orders/Get", body, &out); err != nil {
+			b.Fatal(err)
+		}
+	}
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	found := 0
+	e := session.New(session.Config{Protocols: []*l7.Protocol{ours.Protocol}}, func(x *session.Exchange) {
+		if x.Protocol != ours.GRPC || x.Req.Msg.Op != "shop.v1.Orders/Get" || x.Resp.Msg.Code != "OK" || x.Req.Msg.Domain == "" {
+			b.Fatalf("%s %q %q", x.Protocol.Name, x.Req.Msg.Op, x.Resp.Msg.Code)
+		}
+		found++
+	})
+	var conn *stream.Conn
+	var ch stream.Chunk
+	now := int64(0)
+	put := func(chunks []chunk) (bytes int) {
+		for i := range chunks {
+			c := &chunks[i]
+			now += 1000
+			ch = stream.Chunk{Conn: conn, Dir: stream.Dir(c.side), Pos: c.pos, Seq: uint32(c.pos), Wire: uint32(len(c.b)), Time: now, B: c.b}
+			e.Put(&ch)
+			bytes += len(c.b)
+		}
+		return bytes
+	}
+	b.ReportAllocs()
+	before, rounds := cpu(), 0
+	for b.Loop() {
+		// One operation is all calls: the tables have to be those of the connection.
+		b.StopTimer()
+		spent := cpu()
+		conn = &stream.Conn{ID: 1, Transport: l7.TCP, A: netip.MustParseAddrPort("10.0.0.1:40000"), B: netip.MustParseAddrPort("10.0.0.2:50051"),
+			Role: stream.RoleClient, RoleConfidence: 255}
+		put(tp.chunks[:from])
+		found = 0
+		before += cpu() - spent
+		b.StartTimer()
+		put(tp.chunks[from:])
+		b.StopTimer()
+		spent = cpu()
+		if found != calls {
+			b.Fatalf("%d calls found, %d made", found, calls)
+		}
+		e.Put(&stream.Chunk{Conn: conn, Close: true})
+		before += cpu() - spent
+		rounds++
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rounds*calls), "ns/call")
+	b.ReportMetric(float64(cpu()-before)/float64(rounds*calls), "cpu-ns/call")
+}
+
+// cpu is the time that this process has computed, in nanoseconds.
+func cpu() int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 func call1(b *testing.B, more ...string) {

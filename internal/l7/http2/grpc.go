@@ -155,6 +155,10 @@ func decimal(dst []byte, n uint32) int {
 	}
 }
 
+func decimalText(m *l7.Message, n uint32) string {
+	return m.Text.Build(10, func(dst []byte) int { return decimal(dst, n) })
+}
+
 // unescape decodes the percent-encoding of grpc-message; what is no encoding
 // stays as it is.
 func unescape(dst []byte, s string) int {

@@ -84,7 +84,7 @@ func stay(m *l7.Message, fd *h2.Field, limit int) string {
 }
 
 // request reads the headers that open a stream, or the client's trailers.
-func (p *parser) request(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) error {
+func (p *parser) request(d *h2.Decoder, f h2.Frame, block []byte, cut bool, m *l7.Message) error {
 	m.More = !f.EndStream()
 	s := p.streams.get(f.Stream)
 	trailers := s != nil
@@ -94,10 +94,16 @@ func (p *parser) request(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) err
 		trailers = false // the number anew: a connection that was not seen to end
 		s = p.streams.put(f.Stream)
 	}
+	began := d.State()
+	if !trailers && !cut && p.last.is(block, began) {
+		p.again(s, f, m)
+		return nil
+	}
 	var fd h2.Field
 	var path h2.Field
-	unknown, typed, pseudo := cut, false, false
+	unknown, typed, pseudo, kept := cut, false, false, true
 	for d.Next(&fd) {
+		kept = kept && fd.ValueKept
 		if !fd.NameKnown || !fd.ValueKnown {
 			unknown = true
 		}
@@ -179,11 +185,13 @@ func (p *parser) request(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) err
 		return l7.ErrSkip
 	}
 	m.Version = version
-	m.Session = m.Text.Build(10, func(dst []byte) int { return decimal(dst, f.Stream) })
 	switch {
 	case s.kind.rpc():
 		m.As = s.protocol()
 		m.Op = strings.TrimPrefix(path.Value, "/")
+		if kept && !unknown && began == d.State() && p.opt.Extract == nil && m.Trace.Format == "" && m.Trace.RequestID == "" {
+			p.last.learn(block, began, s, m)
+		}
 	case unknown && !typed && !s.reqEnd && s.method == "POST":
 		// A POST of a type that is not known is a gRPC call, if its body looks
 		// like one.
@@ -192,6 +200,7 @@ func (p *parser) request(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) err
 		s.path = path.Value
 		p.plain(s, m)
 	}
+	m.Session = decimalText(m, f.Stream)
 	p.ended(s, l7.Client, m)
 	return nil
 }

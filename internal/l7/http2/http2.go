@@ -42,14 +42,18 @@ const version = "2"
 
 // New makes the state of one connection.
 func New(o *l7.Options) l7.Parser {
-	return &parser{opt: o, dec: [2]*h2.Decoder{h2.NewDecoder(tags), h2.NewDecoder(tags)}}
+	p := &parser{opt: o}
+	p.dec[l7.Client].Init(tags)
+	p.dec[l7.Server].Init(tags)
+	return p
 }
 
 type parser struct {
 	opt     *l7.Options
-	dec     [2]*h2.Decoder
+	dec     [2]h2.Decoder
 	streams table
 	block   []byte // a header block of several frames, put together
+	last    repeat
 	// refused are streams that a GOAWAY ended, still to be reported: one for
 	// each byte of the frame, refusedLeft of which are left.
 	refused     []uint32
@@ -143,7 +147,7 @@ func (p *parser) headers(side l7.Side, f h2.Frame, w l7.Window, m *l7.Message) (
 			return n, err
 		}
 	}
-	d := p.dec[side]
+	d := &p.dec[side]
 	d.Begin(block)
 	var err error
 	switch {
@@ -153,7 +157,7 @@ func (p *parser) headers(side l7.Side, f h2.Frame, w l7.Window, m *l7.Message) (
 		}
 		err = l7.ErrSkip
 	case side == l7.Client:
-		err = p.request(d, f, cut, m)
+		err = p.request(d, f, block, cut, m)
 	default:
 		err = p.response(d, f, cut, m)
 	}

@@ -119,13 +119,11 @@ func serve(_ any, s grpc.ServerStream) error {
 	}
 }
 
-// TestGRPC is a real client and server: every call is found as they had it, from
-// the start, and from the middle.
-func TestGRPC(t *testing.T) {
+// grpcGo is a client of grpc-go and what it and its server say; stop ends them.
+func grpcGo(t testing.TB) (*tap, *grpc.ClientConn, func()) {
 	lis := bufconn.Listen(1 << 20)
 	srv := grpc.NewServer(grpc.ForceServerCodec(raw{}), grpc.UnknownServiceHandler(serve))
 	go srv.Serve(lis)
-	defer srv.Stop()
 	tp := &tap{}
 	cc, err := grpc.NewClient("passthrough:///shop", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})),
@@ -136,6 +134,17 @@ func TestGRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tp, cc, func() {
+		cc.Close()
+		srv.Stop()
+	}
+}
+
+// TestGRPC is a real client and server: every call is found as they had it, from
+// the start, and from the middle.
+func TestGRPC(t *testing.T) {
+	tp, cc, stop := grpcGo(t)
+	defer stop()
 	want := map[string]int{}
 	expect := func(method string, c codes.Code, sent, got int) {
 		want[fmt.Sprintf("%s %d %d/%d", method, c, sent, got)]++
@@ -178,8 +187,7 @@ func TestGRPC(t *testing.T) {
 			expect("shop.v1.Feed/Watch", codes.OK, 1, n)
 		}
 	}
-	cc.Close()
-	srv.Stop()
+	stop()
 	found := map[string]int{}
 	tp.play(0, nil, func(x *session.Exchange) { found[call(x)]++ })
 	for k, n := range want {

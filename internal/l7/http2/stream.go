@@ -15,7 +15,7 @@ func (k kind) rpc() bool { return k >= kindGRPC }
 // Limits of what is remembered of one connection.
 const (
 	// firstSlots is room for the streams of a connection with little to do.
-	firstSlots = 8
+	firstSlots = 4
 	// maxSlots is beyond the streams in flight of most: servers allow 100 to 250.
 	maxSlots = 256
 	// maxKept bounds streams that are open so long that others need their place.

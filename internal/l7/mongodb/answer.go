@@ -1,6 +1,7 @@
 package mongodb
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -135,11 +136,8 @@ func (p *parser) failure(e elements, code *int64, coded *bool, errmsg *[]byte) {
 // message is errmsg, without the key that was there already.
 func (p *parser) message(s []byte, m *l7.Message) string {
 	if !p.opt.KeepLiterals {
-		for i, c := range s {
-			if c == '{' {
-				s = s[:i]
-				break
-			}
+		if i := bytes.IndexByte(s, '{'); i >= 0 {
+			s = s[:i]
 		}
 	}
 	if p.opt.MaxText > 0 && len(s) > p.opt.MaxText {

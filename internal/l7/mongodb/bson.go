@@ -181,7 +181,7 @@ type writer struct {
 	// names: the value that comes next is a collection's name, which may be
 	// shown.
 	names bool
-	b     [maxText]byte
+	b     []byte // at least limit
 }
 
 // add appends s if all of it fits.
@@ -224,14 +224,27 @@ func (t *writer) object(e elements, depth int) {
 		first = false
 		t.value(&x, depth)
 	}
+	t.close("}", e)
+}
+
+// close ends what was opened for e, if all of that was there.
+func (t *writer) close(s string, e elements) {
 	if e.cut {
 		t.full = true
 	}
-	t.add("}")
+	t.add(s)
 }
 
 func (t *writer) value(x *element, depth int) {
 	switch {
+	case x.typ != tDoc && x.typ != tArray && !t.keep && !t.names:
+		if t.full || t.n+3 > t.limit {
+			t.full = true
+			return
+		}
+		t.b[t.n], t.b[t.n+1], t.b[t.n+2] = '"', '?', '"'
+		t.n += 3
+		return
 	case (x.typ == tDoc || x.typ == tArray) && depth+1 >= maxDepth:
 		t.add(`"..."`)
 	case x.typ == tDoc:
@@ -272,10 +285,7 @@ func (t *writer) array(e elements, depth int) {
 		first = false
 		t.value(&x, depth)
 	}
-	if e.cut {
-		t.full = true
-	}
-	t.add("]")
+	t.close("]", e)
 }
 
 func (t *writer) literal(x *element) {

@@ -44,8 +44,8 @@ const (
 	// is in front, what is inserted and found is behind.
 	maxLook = 4 << 10
 	// maxText bounds a command's text, less than Options.MaxText by default: it
-	// is put together on the stack.
-	maxText = 1 << 10
+	// is put together in the scratch.
+	maxText = l7.ScratchLen
 )
 
 // Flags of OP_MSG. The other bits below 16 must be zero.
@@ -167,7 +167,7 @@ func (p *parser) request(h header, b []byte, m *l7.Message) (int, error) {
 			break
 		}
 		m.Op, m.Route = "query", m.Text.Copy(coll)
-		p.text(doc, false, m)
+		p.text(doc, m)
 	case opGetMore:
 		p.plain("getMore", b, m)
 	case opInsert:
@@ -290,8 +290,10 @@ func (p *parser) command(h header, doc elements, m *l7.Message) {
 	case "insert", "update", "delete", "findAndModify", "findandmodify":
 		p.write, p.writing = h.id, true
 	}
-	for {
-		x, ok := doc.next()
+	w := p.writer(known, m)
+	w.add("{")
+	for first := true; ; {
+		x, ok := all.next()
 		if !ok {
 			break
 		}
@@ -305,8 +307,15 @@ func (p *parser) command(h header, doc elements, m *l7.Message) {
 		case "comment":
 			p.comment(&x, m)
 		}
+		if w.full || session(x.name) {
+			continue // the names above come last
+		}
+		w.key(x.name, first)
+		w.value(&x, 0)
+		first = false
 	}
-	p.text(all, known, m)
+	w.close("}", all)
+	m.Target = m.Text.Copy(w.b[:w.n])
 }
 
 // comment: drivers put ids there, as a document of headers.
@@ -325,11 +334,17 @@ func (p *parser) comment(x *element, m *l7.Message) {
 	}
 }
 
-func (p *parser) text(doc elements, names bool, m *l7.Message) {
-	w := writer{limit: maxText, names: names, keep: p.opt.KeepLiterals}
+func (p *parser) text(doc elements, m *l7.Message) {
+	w := p.writer(false, m)
+	w.object(doc, 0)
+	m.Target = m.Text.Copy(w.b[:w.n])
+}
+
+// writer is one for the text of m. names: the first value is a collection's name.
+func (p *parser) writer(names bool, m *l7.Message) writer {
+	w := writer{limit: maxText, names: names, keep: p.opt.KeepLiterals, b: m.Text.Scratch()[:]}
 	if 0 < p.opt.MaxText && p.opt.MaxText < maxText {
 		w.limit = p.opt.MaxText
 	}
-	w.object(doc, 0)
-	m.Target = m.Text.Copy(w.b[:w.n])
+	return w
 }

@@ -14,8 +14,8 @@ const maxNesting = 8
 // The members of extFields go to ext.
 func member(b []byte, ext *[]field) (k, v, rest []byte, ok bool) {
 	i := space(b, 0)
-	end := value(b, i, 0)
-	if end < 0 || b[i] != '"' || end-i < 2 {
+	end := text(b, i)
+	if end < 0 {
 		return nil, nil, b[min(i, len(b)):], false
 	}
 	k = b[i+1 : end-1]
@@ -38,8 +38,10 @@ func member(b []byte, ext *[]field) (k, v, rest []byte, ok bool) {
 			return nil, nil, nil, false
 		}
 		end = len(b) - len(in) + 1
-	} else if end = value(b, i, 0); end < 0 {
-		return nil, nil, nil, false
+	} else if end = text(b, i); end < 0 {
+		if end = value(b, i, 0); end < 0 {
+			return nil, nil, nil, false
+		}
 	}
 	v = b[i:end]
 	if i = space(b, end); i < len(b) && b[i] == ',' {
@@ -56,6 +58,21 @@ func space(b []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// text is the end of the text at b[i:], or -1.
+func text(b []byte, i int) int {
+	if i >= len(b) || b[i] != '"' {
+		return -1
+	}
+	j := bytes.IndexByte(b[i+1:], '"')
+	if j < 0 {
+		return -1
+	}
+	if end := i + 1 + j; b[end-1] != '\\' {
+		return end + 1
+	}
+	return value(b, i, 0)
 }
 
 // value is the end of the value at b[i:], or -1.

@@ -1,0 +1,91 @@
+package http2_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"golang.org/x/net/http2"
+
+	"github.com/hopscope/hopscope/internal/l7"
+	ours "github.com/hopscope/hopscope/internal/l7/http2"
+	"github.com/hopscope/hopscope/internal/session"
+	"github.com/hopscope/hopscope/internal/stream"
+)
+
+// TestRepeat: calls whose headers are all in the table are what they say, also
+// when the table moves on and the same bytes come to mean something else, and when
+// its size changes.
+func TestRepeat(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	c, s := newWriter(), newWriter()
+	c.buf.WriteString(http2.ClientPreface)
+	c.fr.WriteSettings()
+	s.fr.WriteSettings()
+	var want, got []string
+	e := session.New(session.Config{Protocols: []*l7.Protocol{ours.Protocol}}, func(x *session.Exchange) {
+		agent, enc := "", ""
+		for _, a := range append(x.Req.Msg.Attrs, x.Resp.Msg.Attrs...) {
+			switch a.Key {
+			case "user_agent.original":
+				agent = a.Str
+			case "hopscope.rpc.compression":
+				enc = a.Str
+			}
+		}
+		got = append(got, fmt.Sprint(x.Protocol.Name, " ", x.Req.Msg.Op, " ", x.Req.Msg.Domain, " ", agent, " ", enc, " ", x.Req.Msg.Session, " ", x.Req.Bytes))
+	})
+	conn := &stream.Conn{ID: 1, Transport: l7.TCP, Role: stream.RoleClient, RoleConfidence: 255}
+	var pos [2]uint64
+	put := func(d stream.Dir, b []byte) int {
+		e.Put(&stream.Chunk{Conn: conn, Dir: d, Pos: pos[d], Wire: uint32(len(b)), B: b, Time: 1})
+		pos[d] += uint64(len(b))
+		return len(b)
+	}
+	put(stream.FromA, c.take())
+	repeated := 0
+	last := ""
+	for i := range 3000 {
+		id := uint32(2*i + 1)
+		method := fmt.Sprint("shop.v1.Orders/M", r.IntN(3)*r.IntN(2))
+		agent, enc := fmt.Sprint("agent", r.IntN(50)/48), "identity"
+		kv := []string{":method", "POST", ":scheme", "http", ":path", "/" + method, ":authority", "shop:50051", "content-type", "application/grpc", "user-agent", agent}
+		if r.IntN(2) == 0 {
+			enc = "gzip"
+		}
+		kv = append(kv, "grpc-encoding", enc)
+		switch r.IntN(60) {
+		case 0: // older entries get other numbers
+			kv = append(kv, "x-new", fmt.Sprint(i))
+		case 1:
+			c.enc.SetMaxDynamicTableSize(uint32(r.IntN(3) * 200))
+		case 2:
+			c.enc.SetMaxDynamicTableSize(4096)
+		}
+		c.headers(id, false, kv...)
+		head := c.take()
+		if string(head[9:]) == last {
+			repeated++
+		}
+		last = string(head[9:])
+		n := put(stream.FromA, head)
+		c.fr.WriteData(id, true, []byte{1, 0, 0, 0, 1, 'x'})
+		n += put(stream.FromA, c.take())
+		s.headers(id, false, ":status", "200", "content-type", "application/grpc")
+		s.fr.WriteData(id, false, []byte{0, 0, 0, 0, 1, 'x'})
+		s.headers(id, true, "grpc-status", "0")
+		put(stream.FromB, s.take())
+		want = append(want, fmt.Sprint("grpc ", method, " shop:50051 ", agent, " ", enc, " ", id, " ", n))
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d calls, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("call %d: %q, want %q", i, got[i], want[i])
+		}
+	}
+	if repeated < 300 {
+		t.Errorf("only %d calls repeat the one before: this test shows little", repeated)
+	}
+}
