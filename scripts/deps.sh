@@ -29,6 +29,8 @@ table() {
 		mosquitto_pub|mosquitto-clients|tests with MQTT traffic
 		nats-server|nats-server|tests with NATS traffic
 		pgbench|postgresql|tests with PostgreSQL traffic
+		slapd|slapd|tests with LDAP traffic
+		php-fpm8.2|php8.2-fpm|tests with FastCGI traffic
 		ip|iproute2|tests in network namespaces
 		iptables|iptables|tests with address translation
 		ethtool|ethtool|tests with address translation

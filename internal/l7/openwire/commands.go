@@ -1,6 +1,10 @@
 package openwire
 
-import "github.com/hopscope/hopscope/internal/l7"
+import (
+	"strings"
+
+	"github.com/hopscope/hopscope/internal/l7"
+)
 
 // Types of commands and of what they hold.
 const (
@@ -111,6 +115,10 @@ func (p *parser) fields(kind byte, r *reader, m *l7.Message) {
 			m.Add("messaging.operation.type", "send")
 			p.message(r, m)
 		}
+	}
+	// The names of temporary queues, and of news about them, begin and end with ids.
+	if !strings.Contains(m.Target, "ID:") {
+		m.Route = m.Target
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package sofarpc reads Bolt, the protocol of SOFARPC: the service and the method
-// stand in its header map, whatever the serialisation.
+// stand in its header map, whatever the serialisation; where the method does not,
+// it is read from the request.
 package sofarpc
 
 import (
@@ -54,7 +55,9 @@ const (
 )
 
 // codecs by number.
-var codecs = map[byte]string{1: "hessian2", 11: "protobuf", 12: "json", 13: "xml"}
+const hessian = 1
+
+var codecs = map[byte]string{hessian: "hessian2", 11: "protobuf", 12: "json", 13: "xml"}
 
 func readHead(b []byte) (h head, ok, more bool) {
 	c := l7.Cursor{B: b}
@@ -137,13 +140,20 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		return h.total, l7.ErrSkip // or a callback
 	}
 	front := h.size + h.class + h.headers
-	if len(w.B) < min(front, look) && !w.End {
+	if len(w.B) < min(h.total, front+bodyLook, look) && !w.End {
 		return 0, l7.ErrMore
+	}
+	var body []byte
+	if front < len(w.B) && h.codec == hessian {
+		body = w.B[front:min(len(w.B), h.total, front+bodyLook)]
 	}
 	m.Stream = uint64(h.id)
 	if h.typ == 0 {
 		m.Type = l7.TypeResponse
 		status(m, h.status)
+		if c, ok := firstField(body, "com.alipay.sofa.rpc.core.response.SofaResponse", "isError"); ok && h.status == 0 && c.U8() == 'T' {
+			m.Status, m.Error = l7.StatusServerError, "RPC_ERROR"
+		}
 		return h.total, nil
 	}
 	if h.typ == 2 {
@@ -153,13 +163,14 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	m.Session = m.Text.Copy(strconv.AppendUint(b[:0], uint64(h.id), 10))
 	m.Add("hopscope.rpc.serialization", codecs[h.codec])
 	if start := h.size + h.class; start < len(w.B) {
-		p.headers(w.B[start:min(len(w.B), front, look)], m)
+		p.headers(w.B[start:min(len(w.B), front, look)], body, m)
 	}
 	return h.total, nil
 }
 
-// headers reads the map: lengths of four bytes, names, values.
-func (p *parser) headers(b []byte, m *l7.Message) {
+// headers reads the map: lengths of four bytes, names, values. Where it does not
+// name the method the body does.
+func (p *parser) headers(b, body []byte, m *l7.Message) {
 	c := l7.Cursor{B: b}
 	var service, method []byte
 	var sofa l7.Trace
@@ -170,7 +181,7 @@ func (p *parser) headers(b []byte, m *l7.Message) {
 			break
 		}
 		switch l7.View(k) {
-		case "sofa_head_target_service":
+		case "sofa_head_target_service", "service": // the latter is how SOFARPC for Node.js says it
 			service = v
 		case "sofa_head_method_name":
 			method = v
@@ -189,6 +200,13 @@ func (p *parser) headers(b []byte, m *l7.Message) {
 			sofa.SpanID = m.Text.Copy(v)
 		default:
 			p.opts.Header(m, k, v)
+		}
+	}
+	if len(method) == 0 {
+		if c, ok := firstField(body, "com.alipay.sofa.rpc.core.request.SofaRequest", "methodName"); ok {
+			if method = text(&c); c.Short() {
+				method = nil
+			}
 		}
 	}
 	if len(service) > 0 && len(method) > 0 {

@@ -30,6 +30,7 @@ var clients = map[string]func(ctx context.Context, addr string, n int) (counts, 
 	"amqp":       amqpClient,
 	"grpc":       grpcClient,
 	"kafka":      kafkaClient,
+	"ldap":       ldapClient,
 	"memcached":  memcachedClient,
 	"mongodb":    mongodbClient,
 	"mqtt":       mqttClient,
@@ -38,7 +39,13 @@ var clients = map[string]func(ctx context.Context, addr string, n int) (counts, 
 	"own":        ownClient,
 	"postgresql": postgresClient,
 	"smtp":       smtpClient,
+	"zmtp":       zmtpClient,
 	"zookeeper":  zookeeperClient,
+
+	"thrift-binary":  thriftClient("binary"),
+	"thrift-framed":  thriftClient("framed"),
+	"thrift-compact": thriftClient("compact"),
+	"thrift-header":  thriftClient("header"),
 }
 
 var servers = map[string]func() (addr string, err error){
@@ -46,6 +53,12 @@ var servers = map[string]func() (addr string, err error){
 	"kafka-server": kafkaServer,
 	"own-server":   ownServer,
 	"smtp-server":  smtpServer,
+	"zmtp-server":  zmtpServer,
+
+	"thrift-binary-server":  thriftServer("binary"),
+	"thrift-framed-server":  thriftServer("framed"),
+	"thrift-compact-server": thriftServer("compact"),
+	"thrift-header-server":  thriftServer("header"),
 }
 
 func main() {
