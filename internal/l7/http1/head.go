@@ -139,6 +139,9 @@ func (p *parser) requestBody(n int, cut bool, f *framing, m *l7.Message) int {
 	h.goAhead = false
 	switch {
 	case cut:
+		if f.sized && !f.chunked && f.length > 0 { // where the head ends is not known
+			m.AddInt("http.request.body.size", int64(f.length))
+		}
 	case f.chunked:
 		h.state, m.More = atChunk, true
 		h.collect = p.opt.Extract.WantsBody(l7.Client)
@@ -166,6 +169,9 @@ func (p *parser) responseBody(n, status int, cut bool, req *l7.Message, f *frami
 	case status == 101 || connect:
 		m.Switch = true
 	case cut:
+		if f.sized && !f.chunked && !bodiless(status, req) {
+			m.AddInt("http.response.body.size", int64(f.length))
+		}
 	case bodiless(status, req):
 	case f.chunked:
 		h.state, m.More = atChunk, true

@@ -69,6 +69,7 @@ var kinds = [...]string{pair: "PAIR", pub: "PUB", sub: "SUB", req: "REQ", rep: "
 // peer is what is known of one side.
 type peer struct {
 	revision byte // 0: it has not greeted yet
+	minor    byte // of version 3
 	greeted  bool
 	kind     kind
 	identity bool // version 2: its name follows, in a frame
@@ -177,6 +178,7 @@ func (p *parser) greeting(side l7.Side, w l7.Window) (int, error) {
 		return 0, l7.ErrMore
 	}
 	s.greeted = true
+	s.minor = b[signatureLen+1]
 	if bytes.HasPrefix(b[12:], []byte("CURVE")) {
 		p.curve = true
 	}
@@ -197,6 +199,12 @@ func (p *parser) command(side l7.Side, b []byte, whole bool, m *l7.Message) erro
 		name, rest = b[1:n], b[n:]
 	}
 	m.Type = l7.TypeOneWay
+	switch p.peers[side].minor {
+	case 0:
+		m.Version = "3.0"
+	case 1:
+		m.Version = "3.1"
+	}
 	switch l7.View(name) {
 	case "READY":
 		m.Op = "READY"
