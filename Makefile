@@ -8,8 +8,9 @@ MANIFEST ?= builder-config.yaml
 CONFIG ?= examples/standalone/config.yaml
 # More for `make bench`, as "-rounds 3 -time 5s -only nginx".
 BENCH ?=
-# How long each fuzz target runs.
+# How long each fuzz target runs, and which (all; l7/kafka: that parser's).
 FUZZTIME ?= 60s
+FUZZ ?= .
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -33,8 +34,8 @@ test-e2e: build ## spans through a real Jaeger and back (builds Jaeger once: 5 m
 	@scripts/test-e2e.sh
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (60s)
-	@scripts/fuzz.sh $(FUZZTIME)
+fuzz: ## every fuzz target for FUZZTIME (60s); FUZZ=l7/kafka: those that match
+	@scripts/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
 .PHONY: soak
 soak: ## ten minutes of packets of connections that come and go: memory stays (root)
