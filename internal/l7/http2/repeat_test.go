@@ -89,3 +89,37 @@ func TestRepeat(t *testing.T) {
 		t.Errorf("only %d calls repeat the one before: this test shows little", repeated)
 	}
 }
+
+// TestRepeatShifted: after one more entry the same bytes name the neighbours of
+// what they named before.
+func TestRepeatShifted(t *testing.T) {
+	c := newWriter()
+	c.buf.WriteString(http2.ClientPreface)
+	c.fr.WriteSettings()
+	const post, plain, proto = "\x83", "application/grpc", "application/grpc+proto"
+	path := func(p string) string { return string([]byte{0x44, byte(len(p))}) + p }       // and enter it
+	kind := func(v string) string { return string([]byte{0x5f, byte(len(v))}) + v }       // likewise
+	once := func(v string) string { return string([]byte{0x0f, 0x10, byte(len(v))}) + v } // do not
+	var want, began []string
+	for i, call := range []struct{ block, op string }{
+		{post + path("/s/One") + once(plain), "s/One"},
+		{post + path("/s/Two") + once(plain), "s/Two"},
+		{post + "\xbf" + kind(plain), "s/One"},
+		{post + "\xbf" + kind(proto), "s/Two"},
+		{post + "\xc1\xbf", "s/One"},
+		{post + "\xc1\xbf", "s/One"},
+		{post + "\xc1\xbf" + "\x40\x01x\x01y", "s/One"},
+		{post + "\xc1\xbf", "s/Two"},
+	} {
+		c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: []byte(call.block), EndHeaders: true, EndStream: true})
+		want = append(want, call.op)
+	}
+	conn := &stream.Conn{ID: 1, Transport: l7.TCP, Role: stream.RoleClient, RoleConfidence: 255}
+	b := c.take()
+	e := session.New(session.Config{Protocols: []*l7.Protocol{ours.Protocol}, Began: func(x *session.Exchange) { began = append(began, x.Req.Msg.Op) }},
+		func(*session.Exchange) {})
+	e.Put(&stream.Chunk{Conn: conn, Wire: uint32(len(b)), B: b, Time: 1})
+	if fmt.Sprint(began) != fmt.Sprint(want) {
+		t.Errorf("%q, want %q", began, want)
+	}
+}
