@@ -99,8 +99,24 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		return p.reset(side, f, w, m)
 	case h2.GoAway:
 		return p.goAway(side, f, w, m)
+	case h2.Ping, h2.WindowUpdate:
+		return quiet(b, f.Size()), l7.ErrSkip
 	}
 	return f.Size(), l7.ErrSkip
+}
+
+// quiet is the length of the frames at the front of b that say nothing, the first
+// of which has n bytes: of the eleven frames of a call of grpc-go they are six, in
+// two rows.
+func quiet(b []byte, n int) int {
+	for n+h2.HeaderLen <= len(b) {
+		f := h2.Parse(b[n:])
+		if f.Type != h2.Ping && f.Type != h2.WindowUpdate || !f.Valid() {
+			break
+		}
+		n += f.Size()
+	}
+	return n
 }
 
 // Resync implements l7.Resyncer: what was said in the hole of header tables and
