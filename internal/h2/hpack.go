@@ -215,15 +215,18 @@ func (d *Decoder) stop(err error) {
 func (d *Decoder) lookup(i uint64, f *Field) {
 	if i <= staticLen {
 		s := &staticTable[i]
-		*f = Field{Name: s[0], Value: s[1], NameKnown: true, ValueKnown: true, NameKept: true, ValueKept: true}
+		f.Name, f.Value = s[0], s[1]
+		f.NameKnown, f.ValueKnown, f.NameKept, f.ValueKept = true, true, true, true
+		f.Tag, f.Entry, f.Dynamic = 0, 0, false
 		if d.tags != nil {
 			f.Tag = d.tags.static[i]
 		}
 		return
 	}
 	i -= staticLen + 1
-	*f = Field{Dynamic: true, Entry: d.inserted - 1 - int64(i)}
+	f.Entry, f.Dynamic = d.inserted-1-int64(i), true
 	if i >= uint64(d.n) {
+		*f = Field{Entry: f.Entry, Dynamic: true}
 		if i < uint64(d.inserted) && !d.told {
 			// Named, though evicted here: the two ends agreed upon a larger table
 			// before anybody looked.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -396,14 +397,16 @@ func TestRaise(t *testing.T) {
 }
 
 // TestBurst: where a call moves many messages, of which too little is kept, more
-// is asked for.
+// is asked for; of the next connections to that server, too, at once.
 func TestBurst(t *testing.T) {
-	tk := newTalk(7, 100, event.RoleClient)
+	before, tk, after := newTalk(6, 100, event.RoleClient), newTalk(7, 100, event.RoleClient), newTalk(8, 100, event.RoleClient)
+	before.asks(1)
 	tk.asks(3)
+	after.asks(1)
 	kept := []byte(strings.Repeat("ask 1\n", 10))
 	tk.add(event.Event{Head: event.Head{Kind: event.KindData}, Payload: kept, Data: event.Data{Dir: event.Send,
 		Pos: tk.pos[event.Send], Other: tk.pos[event.Recv], Wire: 600, Captured: uint32(len(kept))}})
-	p := newPlayer(append([][]byte{clockRecord()}, tk.out...)...)
+	p := newPlayer(slices.Concat([][]byte{clockRecord()}, before.out, tk.out, after.out)...)
 	r := make1(t, testConfig(), consumertest.NewNop(), p)
 	r.known = []*l7.Protocol{lines}
 	if err := r.Start(context.Background(), componenttest.NewNopHost()); err != nil {
@@ -413,8 +416,8 @@ func TestBurst(t *testing.T) {
 	if err := r.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if len(p.bursts) != 1 || p.bursts[0] != 7 {
-		t.Errorf("more of %v, want of socket 7", p.bursts)
+	if !slices.Equal(p.bursts, []uint64{7, 8}) {
+		t.Errorf("more of %v, want of sockets 7 and 8", p.bursts)
 	}
 }
 

@@ -72,8 +72,13 @@ func newShard(c shardConfig) *shard {
 	}
 	// The kernel keeps the head of what one end says until the other one speaks;
 	// where messages do not take turns, each call may begin one.
+	bursts := bursts{}
 	c.session.Identified = func(conn *stream.Conn, p *l7.Protocol) {
-		if p.Pairing == l7.ByStream && conn.Transport == l7.TCP {
+		switch {
+		case conn.Transport != l7.TCP:
+		case bursts.expect(conn):
+			c.burst(conn.ID)
+		case p.Pairing == l7.ByStream:
 			c.raise(conn.ID)
 		}
 	}
@@ -84,6 +89,7 @@ func newShard(c shardConfig) *shard {
 	}
 	c.session.Burst = func(conn *stream.Conn) {
 		if conn.Transport == l7.TCP {
+			bursts.learn(conn)
 			c.burst(conn.ID)
 		}
 	}

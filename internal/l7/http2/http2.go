@@ -81,7 +81,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		return 0, l7.ErrMore
 	}
 	f := h2.Parse(b)
-	if !f.Valid() {
+	if f.Stream == 0 && f.Type == h2.Data || f.Type != h2.Data && !f.Valid() {
 		return 0, l7.ErrLost
 	}
 	m.Stream = uint64(f.Stream)

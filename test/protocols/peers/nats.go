@@ -76,25 +76,28 @@ func natsClient(ctx context.Context, addr string, n int) (counts, error) {
 }
 
 // natsBurst publishes n messages at a time, which the library sends in as few
-// calls as it can. The first time is "early", the other three are "late".
+// calls as it can, under a subject of its own each time; "next" is what a second
+// connection publishes first.
 func natsBurst(_ context.Context, addr string, n int) (counts, error) {
 	out := counts{}
-	c, err := nats.Connect("nats://" + addr)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	for _, subject := range []string{"early", "late", "late", "late"} {
-		for range n {
-			if err := c.Publish(subject, []byte("one of many messages")); err != nil {
-				return nil, err
-			}
-			out[subject]++
-		}
-		if err := c.Flush(); err != nil {
+	for _, subjects := range [][]string{{"first", "second", "third", "fourth"}, {"next"}} {
+		c, err := nats.Connect("nats://" + addr)
+		if err != nil {
 			return nil, err
 		}
-		time.Sleep(300 * time.Millisecond)
+		defer c.Close()
+		for _, subject := range subjects {
+			time.Sleep(300 * time.Millisecond) // the kernel has to be told
+			for range n {
+				if err := c.Publish(subject, []byte("one of many messages")); err != nil {
+					return nil, err
+				}
+				out[subject]++
+			}
+			if err := c.Flush(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return out, nil
 }
