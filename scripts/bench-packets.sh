@@ -8,7 +8,7 @@
 #
 #	scripts/bench-packets.sh [seconds of load for the large captures]     (default 5)
 #
-# CAPTURES=DIR: the captures are made there, and used again.
+# CAPTURES=DIR: the captures are made there, and used again. NAMES: which are read.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -33,7 +33,7 @@ print("%.3f %d" % (r.ru_utime + r.ru_stime, r.ru_maxrss // 1024))
 P
 }
 printf '%-10s %6s %9s | %-9s %7s %10s %6s %5s %9s %7s\n' capture MB packets reader 'CPU s' packets/s MB/s MiB exchanges allocs
-for n in http1 redis mysql mixed; do
+for n in ${NAMES:-http1 redis mysql mixed}; do
 	f=$dir/$n.pcap
 	[ -e "$f" ] || continue
 	mb=$(($(stat -c %s "$f") / 1000000))

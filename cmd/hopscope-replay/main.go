@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// What lives is small, what is made and dropped is not: the heap may grow by
-// heapRoom*gcPercent/100, a hundred megabytes, beyond what gcPercent of the living
-// gives. A small heap is collected too often, and a higher percentage alone would
-// let a large one grow without need.
+// What lives is small, what is made and dropped is little: the heap may grow by
+// heapRoom*gcPercent/100, sixteen megabytes, beyond what gcPercent of the living
+// gives, so that a small heap is not collected again and again. Memory does not
+// grow with the file.
 const (
 	gcPercent = 200
-	heapRoom  = 48 << 20 // never touched: it takes address space alone
+	heapRoom  = 8 << 20 // never touched: it takes address space alone
 )
 
 func main() {
