@@ -76,7 +76,13 @@ func Start(cfg Config) (*Capture, error) {
 	if len(errs) == 0 {
 		return nil, fmt.Errorf("kernel: no row of hooks is called %q", cfg.Rows)
 	}
-	return nil, fmt.Errorf("kernel: no socket hooks on this kernel: %w", errors.Join(errs...))
+	err = errors.Join(errs...)
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		if _, why := btf.LoadKernelSpec(); why != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoBTF, why)
+		}
+	}
+	return nil, fmt.Errorf("kernel: no socket hooks on this kernel: %w", err)
 }
 
 // Hooks tells what is attached, and what is blind.

@@ -13,6 +13,12 @@ import (
 // ErrUnsupported: only Linux has BPF.
 var ErrUnsupported = errors.New("kernel: socket capture needs Linux")
 
+// ErrNoTracefs: tracepoints of system calls are found through it.
+var ErrNoTracefs = errors.New("tracefs is not mounted")
+
+// ErrNoBTF: the kernel does not say what its types are.
+var ErrNoBTF = errors.New("kernel: no BTF of this kernel")
+
 // Config is what capture may be told. The zero value is usable: everything of
 // this host, but for this process.
 type Config struct {

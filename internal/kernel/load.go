@@ -52,6 +52,9 @@ func (c *Capture) load(r *row) error {
 	progs, errs := make([]*ebpf.Program, len(r.hooks)), make([]error, len(r.hooks))
 	for i := range r.hooks {
 		h := &r.hooks[i]
+		if h.need && h.at.kind == tracepoint && noTracefs() { // before much is loaded for nothing
+			return fmt.Errorf("%s at %s: %w", h.prog, h.at, ErrNoTracefs)
+		}
 		if progs[i], errs[i] = c.one(spec, h.prog); errs[i] != nil && h.need {
 			return fmt.Errorf("%s at %s: %w", h.prog, h.at, errs[i])
 		} else if errs[i] == nil {
@@ -177,6 +180,16 @@ func (a at) attach(p *ebpf.Program) (link.Link, error) {
 	return link.AttachCgroup(link.CgroupOptions{Path: root, Attach: cgroupAttach[a.name], Program: p})
 }
 
+// noTracefs reports whether tracefs is at neither of its usual places.
+func noTracefs() bool {
+	for _, d := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
+		if _, err := os.Stat(d + "/events"); err == nil {
+			return false
+		}
+	}
+	return true
+}
+
 var cgroupAttach = map[string]ebpf.AttachType{
 	"recvmsg4": ebpf.AttachCGroupUDP4Recvmsg,
 	"recvmsg6": ebpf.AttachCGroupUDP6Recvmsg,
@@ -207,8 +220,24 @@ func plain(err error) error {
 	if errors.As(err, &v) && os.Getenv("HOPSCOPE_VERIFIER_LOG") != "" {
 		return fmt.Errorf("%w\n%+v", err, v)
 	}
+	if s := err.Error(); strings.Contains(s, memlockHint) {
+		return &hintless{err, strings.ReplaceAll(s, memlockHint, "")}
+	}
 	return err
 }
+
+// memlockHint is what the library guesses about every refusal. Start has raised
+// the limit, where there is one.
+const memlockHint = " (MEMLOCK may be too low, consider rlimit.RemoveMemlock)"
+
+// hintless is an error without it.
+type hintless struct {
+	err  error
+	text string
+}
+
+func (h *hintless) Error() string { return h.text }
+func (h *hintless) Unwrap() error { return h.err }
 
 // drops is what did not fit the ring, over all CPUs.
 func (c *Capture) drops() (event.Loss, error) {

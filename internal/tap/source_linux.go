@@ -245,6 +245,25 @@ func (sp *space) refresh() error {
 	return nil
 }
 
+// Missing are the patterns of Interfaces that no interface fits now.
+func (s *Source) Missing() (list []string) {
+	for _, p := range s.cfg.Interfaces {
+		if !slices.ContainsFunc(s.spaces, func(sp *space) bool { return sp.has(p) }) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func (sp *space) has(pattern string) bool {
+	for _, i := range *sp.table.Load() {
+		if matchAny([]string{pattern}, i.name) {
+			return true
+		}
+	}
+	return false
+}
+
 // Rings is how many goroutines should call Run.
 func (s *Source) Rings() int { return len(s.rings) }
 

@@ -14,6 +14,9 @@ type Source struct{ Stats Stats }
 // Open says that there is nothing to open.
 func Open(Config) (*Source, error) { return nil, ErrUnsupported }
 
+// Missing is nothing.
+func (*Source) Missing() []string { return nil }
+
 // Rings is 0.
 func (*Source) Rings() int { return 0 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -181,6 +183,20 @@ type ProcessConfig struct {
 	_ struct{}
 }
 
+// check wants a /proc where the configuration says that it is. The usual place is
+// not looked at: captures are read on systems that have none.
+func (c *ProcessConfig) check() error {
+	if c.ProcRoot == defaultProcRoot {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.ProcRoot, "stat")); err != nil {
+		return fmt.Errorf("process::proc_root: %s is no /proc: %w: mount the host's /proc there, or correct the path", c.ProcRoot, err)
+	}
+	return nil
+}
+
+const defaultProcRoot = "/proc"
+
 // RecordConfig writes a recording, for cmd/hopscope-replay.
 type RecordConfig struct {
 	Path string `mapstructure:"path"`
@@ -229,7 +245,7 @@ func defaultConfig() *Config {
 			FlowInterval: time.Minute, FlowPairs: flow.DefaultMaxPairs},
 		Names:          NamesConfig{PerSegment: span.DefaultPerSegment, PerPort: span.DefaultPerPort},
 		Headers:        HeadersConfig{RequestIDs: []string{"x-request-id"}},
-		Process:        ProcessConfig{ProcRoot: "/proc"},
+		Process:        ProcessConfig{ProcRoot: defaultProcRoot},
 		Record:         RecordConfig{MaxSize: 256 << 20},
 		Workers:        1,
 		MaxConnections: 65536,

@@ -89,6 +89,14 @@ func (r *packetReader) start(ctx context.Context, host component.Host) {
 	})
 }
 
+// missing are the interfaces that were asked for and are not there.
+func (r *packetReader) missing() []string {
+	if r == nil || r.source == nil {
+		return nil
+	}
+	return r.source.Missing()
+}
+
 // file reads one capture, with its own time as the clock.
 func (r *packetReader) file(ctx context.Context, path string) error {
 	f, err := packet.Open(path)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -91,6 +93,9 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 }
 
 func (r *ebpfReceiver) begin(host component.Host) (err error) {
+	if err := r.cfg.Process.check(); err != nil {
+		return err
+	}
 	r.headroom = newHeadroom()
 	c, err := r.sockets(host)
 	if err != nil {
@@ -117,8 +122,11 @@ func (r *ebpfReceiver) begin(host component.Host) (err error) {
 	}()
 	if r.cfg.Packets.on() {
 		if r.pipeline.packets, err = openPackets(ctx, r.cfg, r.set.Logger, r.pipeline); err != nil {
-			return errors.Join(fmt.Errorf("capture of packets: %w: %s", err, packetRemedy(err)), r.record.Close())
+			return errors.Join(fmt.Errorf("capture of packets: %w: %s", err, packetRemedy(err, r.cfg.Packets.Mode)), r.record.Close())
 		}
+	}
+	if err := r.interfaces(host); err != nil {
+		return errors.Join(err, r.pipeline.packets.stop(), r.record.Close())
 	}
 	if r.telemetry, err = newTelemetry(r.set.TelemetrySettings, r.pipeline, c); err != nil {
 		cancel()
@@ -161,6 +169,23 @@ func (r *ebpfReceiver) sockets(host component.Host) (capture, error) {
 	r.set.Logger.Warn("capture of packets only", zap.Error(err))
 	componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(err))
 	return noSockets{}, nil
+}
+
+// interfaces says which of the interfaces that were asked for are not there. If
+// they were all that there was to see, nothing is left.
+func (r *ebpfReceiver) interfaces(host component.Host) error {
+	missing := r.pipeline.packets.missing()
+	if len(missing) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("packets::interfaces: no interface is called %s", strings.Join(missing, ", "))
+	_, off := r.capture.(noSockets)
+	if off && r.pipeline.packets.source.Stats.Ifaces.Load() == 0 && !slices.ContainsFunc(missing, func(p string) bool { return strings.ContainsAny(p, "*?[") }) {
+		return fmt.Errorf("%w, and nothing else is captured: correct the names (ip link), or give a pattern (eth*) of those that may come later", err)
+	}
+	r.set.Logger.Warn("not captured (yet): they are from when they are there", zap.Error(err))
+	componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(err))
+	return nil
 }
 
 // cgroup says that a cgroup of the filter is not there, or that it has come.
@@ -218,6 +243,10 @@ func remedy(err error) string {
 	switch {
 	case errors.Is(err, kernel.ErrUnsupported):
 		return "run this receiver on Linux, or take it out of the pipeline"
+	case errors.Is(err, kernel.ErrNoTracefs):
+		return "mount tracefs at /sys/kernel/tracing, or take sockets::hooks out: other hooks do without it"
+	case errors.Is(err, kernel.ErrNoBTF):
+		return "the kernel has to have it (CONFIG_DEBUG_INFO_BTF=y), and to show it at /sys/kernel/btf/vmlinux (in a container: mount /sys); without it capture packets (packets::mode: afpacket)"
 	case errors.Is(err, fs.ErrPermission):
 		return "run as root, or with the capabilities CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (in Kubernetes: privileged, hostPID)"
 	case errors.Is(err, fs.ErrNotExist):
@@ -227,10 +256,12 @@ func remedy(err error) string {
 }
 
 // packetRemedy is what to do about an error of opening packets.
-func packetRemedy(err error) string {
+func packetRemedy(err error, mode string) string {
 	switch {
 	case errors.Is(err, tap.ErrUnsupported):
 		return "use mode: file, or run on Linux"
+	case errors.Is(err, fs.ErrPermission) && mode == modeTC:
+		return "run as root, or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; mode: afpacket needs CAP_NET_RAW only"
 	case errors.Is(err, fs.ErrPermission):
 		return "run as root, or with the capability CAP_NET_RAW (CAP_SYS_ADMIN too for packets::netns)"
 	case errors.Is(err, syscall.ENOMEM):
