@@ -264,7 +264,7 @@ func (e *Engine) Put(c *stream.Chunk) {
 	} else if c.Pos > h.next {
 		e.stats.Holes.Add(1)
 		e.stats.HoleBytes.Add(c.Pos - h.next)
-		e.absent(s, c.Dir, c.Pos-h.next)
+		e.absent(s, c.Dir, c.Pos-h.next, true)
 	}
 	if wire > 0 {
 		absent := wire - uint64(len(b))
@@ -275,7 +275,7 @@ func (e *Engine) Put(c *stream.Chunk) {
 			if s.proto != nil && !s.mute && h.skip < absent {
 				e.cut(s)
 			}
-			e.absent(s, c.Dir, absent)
+			e.absent(s, c.Dir, absent, false)
 		}
 		if s.proto != nil {
 			s.spoke, s.last = true, s.side(c.Dir)

@@ -245,9 +245,13 @@ func (p *pending) of(side l7.Side) *Half {
 
 // absent accounts for n bytes of direction d that are not there: lost, or
 // beyond what the capture keeps.
-func (e *Engine) absent(s *session, d stream.Dir, n uint64) {
+func (e *Engine) absent(s *session, d stream.Dir, n uint64, lost bool) {
 	h := &s.half[d]
-	s.unseen.torn = true
+	// What is beyond the capture may be more of a body that comes in pieces. There
+	// are requests in it if there were in what was kept of the same call, one behind
+	// the other.
+	reckon := lost || e.found > 1 && s.proto != nil && s.proto.Pairing == l7.InOrder
+	s.unseen.torn = s.unseen.torn || reckon
 	if s.proto == nil {
 		s.miss(d, n)
 		h.next += n
@@ -273,7 +277,7 @@ func (e *Engine) absent(s *session, d stream.Dir, n uint64) {
 	if known == n {
 		return
 	}
-	if h.open == nil || !h.more { // else they are a message's that is known
+	if reckon && (h.open == nil || !h.more) { // else they are a message's that is known
 		s.miss(d, n-known)
 	}
 	if h.open != nil && !h.more {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hopscope/hopscope/internal/l7"
 	"github.com/hopscope/hopscope/internal/stream"
 )
 
@@ -112,5 +113,20 @@ func TestUnseenCut(t *testing.T) {
 	}
 	if spans, lost := len(b.close()), int(b.e.Stats().Unseen.Load()); spans+lost != 50*n || spans != 50*30 {
 		t.Errorf("%d told, %d counted, of %d", spans, lost, 50*n)
+	}
+}
+
+// TestUnseenFrames: what is cut off a body that comes in frames is no request.
+func TestUnseenFrames(t *testing.T) {
+	p := *toy
+	p.Pairing = l7.ByStream
+	e := New(Config{Protocols: []*l7.Protocol{&p}}, func(*Exchange) {})
+	c := &stream.Conn{Transport: l7.TCP, Role: stream.RoleClient, RoleConfidence: 255}
+	for i := range uint64(50) {
+		e.Put(&stream.Chunk{Conn: c, Pos: 4096 * i, Wire: 4096, B: []byte("Q1\nQ2\n"), HasOther: true})
+	}
+	e.Flush()
+	if n := e.Stats().Unseen.Load(); n != 0 {
+		t.Errorf("%d exchanges counted as lost", n)
 	}
 }
