@@ -96,6 +96,7 @@ type Decoder struct {
 	fields  int
 	err     error
 	scratch []byte
+	kept    []byte // see keep
 
 	// Unknown counts fields, or their names, that the table could not tell.
 	Unknown uint64
@@ -327,9 +328,9 @@ func (d *Decoder) insert(f *Field) {
 		e.name, e.value = k.name, k.value
 		f.Name, f.Value, f.NameKept, f.ValueKept = e.name, e.value, true, true
 	} else {
-		e.value = strings.Clone(f.Value)
+		e.value = d.keep(f.Value)
 		if e.name = f.Name; !f.NameKept {
-			e.name = strings.Clone(f.Name)
+			e.name = d.keep(f.Name)
 		}
 		f.Name, f.Value, f.NameKept, f.ValueKept = e.name, e.value, true, true
 	}
@@ -345,6 +346,27 @@ func (d *Decoder) insert(f *Field) {
 	d.n++
 	d.size += size
 	d.inserted++
+}
+
+// keepChunk is how much is taken from the heap at a time for the strings of
+// entries, which come and go in order: some ten short ones.
+const keepChunk = 256
+
+// keep is s as a string that stays.
+func (d *Decoder) keep(s string) string {
+	if len(s) == 0 {
+		return ""
+	}
+	if len(s) > keepChunk/4 {
+		return strings.Clone(s)
+	}
+	if len(s) > len(d.kept) {
+		d.kept = make([]byte, keepChunk)
+	}
+	b := d.kept[:len(s):len(s)]
+	d.kept = d.kept[len(s):]
+	copy(b, s)
+	return view(b)
 }
 
 // recent is the entry of the same field among the last ones: some encoders
