@@ -95,14 +95,26 @@ func readJSON(b []byte, ext []field) (x command, ok bool) {
 		return x, false
 	}
 	seen := 0
-	for rest := b[i+1:]; ; {
-		var k, v []byte
-		if k, v, rest, ok = member(rest, &ext); !ok {
+	for w := (members{b, i + 1}); ; {
+		k, ok := w.key()
+		if !ok {
 			x.fields = ext
-			return x, seen == 3 && len(rest) > 0 && rest[0] == '}'
+			return x, seen == 3 && w.end()
+		}
+		if w.i < len(b) && b[w.i] == '{' && string(k) == "extFields" {
+			if ext, ok = w.fields(ext); !ok {
+				x.fields = ext
+				return x, false
+			}
+			continue
+		}
+		v, ok := w.value()
+		if !ok {
+			x.fields = ext
+			return x, false
 		}
 		var to *int64
-		switch l7.View(k) {
+		switch string(k) {
 		case "code":
 			to = &x.code
 		case "flag":

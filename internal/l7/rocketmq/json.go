@@ -2,55 +2,81 @@ package rocketmq
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
 // maxNesting bounds values inside a header's object; there is one level.
 const maxNesting = 8
 
-// member is the name and the raw value of the first member in b, which lies
-// inside an object, and what comes after it and its comma. Names with escapes do
-// not occur. At the object's end, ok is false and rest begins with its brace.
-// The members of extFields go to ext.
-func member(b []byte, ext *[]field) (k, v, rest []byte, ok bool) {
-	i := space(b, 0)
-	end := text(b, i)
+// members walks over the members of an object.
+type members struct {
+	b []byte
+	i int
+}
+
+// key moves behind the name of the next member and its colon. Names with escapes
+// do not occur. It is false at the object's end, and at what is none.
+func (w *members) key() ([]byte, bool) {
+	i := space(w.b, w.i)
+	w.i = i
+	end := text(w.b, i)
 	if end < 0 {
-		return nil, nil, b[min(i, len(b)):], false
+		return nil, false
 	}
-	k = b[i+1 : end-1]
-	if i = space(b, end); i >= len(b) || b[i] != ':' {
-		return nil, nil, nil, false
+	k := w.b[i+1 : end-1]
+	if end = space(w.b, end); end >= len(w.b) || w.b[end] != ':' {
+		return nil, false
 	}
-	i = space(b, i+1)
-	if ext != nil && i < len(b) && b[i] == '{' && string(k) == "extFields" {
-		in := b[i+1:]
-		for {
-			var f field
-			if f.k, f.v, in, ok = member(in, nil); !ok {
-				break
-			}
-			if len(*ext) < maxFields {
-				*ext = append(*ext, f)
-			}
-		}
-		if len(in) == 0 || in[0] != '}' {
-			return nil, nil, nil, false
-		}
-		end = len(b) - len(in) + 1
-	} else if end = text(b, i); end < 0 {
-		if end = value(b, i, 0); end < 0 {
-			return nil, nil, nil, false
+	w.i = space(w.b, end+1)
+	return k, true
+}
+
+// value moves behind the value, raw, and its comma.
+func (w *members) value() ([]byte, bool) {
+	i := w.i
+	end := text(w.b, i)
+	if end < 0 {
+		if end = value(w.b, i, 0); end < 0 {
+			w.i = len(w.b)
+			return nil, false
 		}
 	}
-	v = b[i:end]
-	if i = space(b, end); i < len(b) && b[i] == ',' {
-		return k, v, b[i+1:], true
+	return w.b[i:end], w.next(end)
+}
+
+// next moves behind the comma at i, or to the end of the object.
+func (w *members) next(i int) bool {
+	if i = space(w.b, i); i < len(w.b) && w.b[i] == ',' {
+		w.i = i + 1
+		return true
 	}
-	if i >= len(b) || b[i] != '}' {
-		return nil, nil, nil, false
+	w.i = i
+	return w.end()
+}
+
+// end: the object ends here.
+func (w *members) end() bool { return w.i < len(w.b) && w.b[w.i] == '}' }
+
+// fields appends the members of the object that is the value here to ext, and
+// moves behind it.
+func (w *members) fields(ext []field) ([]field, bool) {
+	w.i++
+	for {
+		k, ok := w.key()
+		if !ok {
+			break
+		}
+		v, ok := w.value()
+		if !ok {
+			return ext, false
+		}
+		if len(ext) < maxFields {
+			ext = append(ext, field{k, v})
+		}
 	}
-	return k, v, b[i:], true
+	return ext, w.end() && w.next(w.i+1)
 }
 
 func space(b []byte, i int) int {
@@ -65,12 +91,29 @@ func text(b []byte, i int) int {
 	if i >= len(b) || b[i] != '"' {
 		return -1
 	}
-	j := bytes.IndexByte(b[i+1:], '"')
+	at := i + 1
+	// Most are short: eight bytes are one look for a quote.
+	const ones, tops, quotes = 0x0101010101010101, 0x8080808080808080, 0x2222222222222222
+	for k := 0; k < 2 && at+8 <= len(b); k++ {
+		x := binary.LittleEndian.Uint64(b[at:]) ^ quotes
+		if hit := (x - ones) & ^x & tops; hit != 0 {
+			at += bits.TrailingZeros64(hit) / 8
+			return quoted(b, i, at)
+		}
+		at += 8
+	}
+	j := bytes.IndexByte(b[at:], '"')
 	if j < 0 {
 		return -1
 	}
-	if end := i + 1 + j; b[end-1] != '\\' {
-		return end + 1
+	return quoted(b, i, at+j)
+}
+
+// quoted is the end of the text at b[i:] whose first quote is at b[at], which may
+// be escaped.
+func quoted(b []byte, i, at int) int {
+	if b[at-1] != '\\' || at == i+1 {
+		return at + 1
 	}
 	return value(b, i, 0)
 }
