@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/hopscope/hopscope/test/rig"
@@ -53,5 +54,32 @@ func TestHTTP2(t *testing.T) {
 		"http GET /missing/{id} 404 client_error": num(3),
 		"http GET /broken 503 server_error":       num(4),
 		"":                                        n,
+	}.check(t, c)
+}
+
+// TestUpgrade: HTTP/2 that an HTTP/1 request asks for. The answer to that request
+// comes on the other protocol's first stream and is not told; all later ones are.
+func TestUpgrade(t *testing.T) {
+	needs(t, "nghttp")
+	p := peerServer(t, "h2c-server")
+	c := watch(t, p)
+	const n = 50
+	base := fmt.Sprintf("http://127.0.0.1:%d", p)
+	answers := 0
+	for range n {
+		out, err := exec.CommandContext(t.Context(), "nghttp", "--upgrade", "--verbose", base+"/orders/1", base+"/orders/2", base+"/missing").CombinedOutput()
+		if err != nil {
+			t.Fatalf("nghttp: %v\n%s", err, out)
+		}
+		answers += strings.Count(string(out), ":status: ")
+	}
+	if answers != 3*n {
+		t.Fatalf("nghttp says it had %d answers", answers)
+	}
+	count{
+		"http GET /orders/{id} 101 ok": n,
+		"http GET /orders/{id} 200 ok": n,
+		"http GET /missing 404":        n,
+		"":                             3 * n,
 	}.check(t, c)
 }

@@ -50,6 +50,7 @@ var clients = map[string]func(ctx context.Context, addr string, n int) (counts, 
 
 var servers = map[string]func() (addr string, err error){
 	"grpc-server":  grpcServer,
+	"h2c-server":   h2cServer,
 	"kafka-server": kafkaServer,
 	"own-server":   ownServer,
 	"smtp-server":  smtpServer,
