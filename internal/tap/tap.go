@@ -68,10 +68,14 @@ const (
 	// DefaultRingBytes is 15 ms at 10 Gbit/s.
 	DefaultRingBytes = 16 << 20
 	// ringBlock is what is handed over at once: the kernel wants whole pages,
-	// and the largest packet has to fit.
-	ringBlock = 1 << 20
-	// MinRingBytes is two blocks: one is filled while the other is read.
-	MinRingBytes = 2 * ringBlock
+	// and the largest packet has to fit. A block is handed over after 10 ms however
+	// little is in it, so it is their number that bounds how long a reader may be
+	// kept waiting where traffic is light: 16 MiB in blocks of 1 MiB are full after
+	// 160 ms (which a busy machine of two cores does make one wait), in these after
+	// 1.28 s.
+	ringBlock = 128 << 10
+	// MinRingBytes is what traffic of one quiet interface needs to survive 160 ms.
+	MinRingBytes = 2 << 20
 	MaxRingBytes = 1 << 30
 	MaxRings     = 64
 	// maxInterfacesKernel is how many are compared in the kernel; more are, in
