@@ -43,12 +43,52 @@ type spansTwin struct {
 	state unsafe.Pointer
 }
 
+// valueTwin is a twin of pcommon.Value. What orig points to begins a KeyValue, or is
+// an element of a list.
+type valueTwin struct {
+	orig  *[2]uintptr
+	state unsafe.Pointer
+}
+
+// resourceTwin is a twin of pcommon.Resource.
+type resourceTwin struct {
+	orig *struct {
+		attributes []KeyValue
+		entities   []unsafe.Pointer
+		dropped    uint32
+	}
+	state unsafe.Pointer
+}
+
 // Types are the types of pdata's values, as the first word of an interface. Str is
 // a string, Num an int64, Truth a bool: so are what Data points to.
 type Types struct{ Str, Num, Truth uintptr }
 
 // Slots is the slice behind m.
 func Slots(m *pcommon.Map) *[]KeyValue { return (*mapTwin)(unsafe.Pointer(m)).orig }
+
+// Value is that of attribute i of m, for what only the API reads and writes.
+func Value(m *pcommon.Map, i int) pcommon.Value {
+	t := (*mapTwin)(unsafe.Pointer(m))
+	v := valueTwin{(*[2]uintptr)(unsafe.Pointer(&(*t.orig)[i])), t.state}
+	return *(*pcommon.Value)(unsafe.Pointer(&v))
+}
+
+// Nothing reports whether v, which the API calls empty, is: it knows not all there
+// is.
+func Nothing(v *pcommon.Value) bool { return (*valueTwin)(unsafe.Pointer(v)).orig[0] == 0 }
+
+// Entities is how many entities a resource says that it is made of.
+func Entities(r *pcommon.Resource) int {
+	return len((*resourceTwin)(unsafe.Pointer(r)).orig.entities)
+}
+
+// RemoveLast takes the last span out of list.
+func RemoveLast(list *ptrace.SpanSlice) {
+	orig := (*spansTwin)(unsafe.Pointer(list)).orig
+	(*orig)[len(*orig)-1] = nil
+	*orig = (*orig)[:len(*orig)-1]
+}
 
 // spanType is the type of what a ptrace.SpanSlice points to.
 func spanType() reflect.Type {
@@ -99,6 +139,16 @@ func layout() bool {
 	}
 	v := kv.Field(0).Type // AnyValue: a struct of one interface without methods
 	if v.Kind() != reflect.Struct || v.NumField() != 1 || v.Field(0).Type != reflect.TypeFor[any]() {
+		return false
+	}
+	value, res := reflect.TypeFor[pcommon.Value](), reflect.TypeFor[pcommon.Resource]()
+	if !same(value, reflect.TypeFor[valueTwin]()) || value.Field(0).Type != reflect.PointerTo(v) ||
+		!same(res, reflect.TypeFor[resourceTwin]()) || res.Field(0).Type.Kind() != reflect.Pointer {
+		return false
+	}
+	r := res.Field(0).Type.Elem()
+	if r.Kind() != reflect.Struct || !same(r, reflect.TypeFor[resourceTwin]().Field(0).Type.Elem()) ||
+		r.Field(0).Type != m.Field(0).Type.Elem() || r.Field(1).Name != "EntityRefs" || r.Field(1).Type.Kind() != reflect.Slice {
 		return false
 	}
 	probe := pcommon.NewMap()

@@ -3,6 +3,7 @@ package tracecompletionprocessor
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -20,7 +21,7 @@ type Config struct {
 	// MaxSpans bounds the spans that wait; past it the oldest are sent on as
 	// they are.
 	MaxSpans int `mapstructure:"max_spans"`
-	// MaxBytes bounds their size, estimated as OTLP protobuf.
+	// MaxBytes bounds the memory that they take, packed.
 	MaxBytes int64 `mapstructure:"max_bytes"`
 	// Hops is what becomes of network hops: spans, attributes (folded into the
 	// process span of their host) or off (dropped).
@@ -140,6 +141,14 @@ func (c *Config) Validate() error {
 	oneOf("links::store", c.Links.Store, storeMemory, storeRedis)
 	if c.Links.Store == storeRedis {
 		r := &c.Links.Redis
+		if c.Links.TTL > 0 && c.Links.TTL <= c.Settle {
+			errs = append(errs, fmt.Errorf("links::ttl: entries would be gone after %v, before they are asked for last: make it longer than settle (%v)", c.Links.TTL, c.Settle))
+		}
+		for _, e := range r.Endpoints {
+			if host, port, err := net.SplitHostPort(e); err != nil || host == "" || port == "" {
+				errs = append(errs, fmt.Errorf("links::redis::endpoints: %q is no host:port, as redis:6379", e))
+			}
+		}
 		oneOf("links::redis::mode", r.Mode, modeStandalone, modeCluster, modeSentinel)
 		positive("links::redis::queue", r.Queue > 0)
 		switch {

@@ -3,6 +3,7 @@ package tracecompletionprocessor
 import (
 	"net/netip"
 	"strconv"
+	"sync"
 
 	"github.com/cespare/xxhash/v2"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -16,6 +17,7 @@ import (
 // names numbers strings, so that nodes compare by a word. What is not seen for
 // two turns of a generation is forgotten: numbers are never used again.
 type names struct {
+	mu         sync.Mutex // protects all below
 	next       uint32
 	young, old map[string]uint32
 	hosts      map[uint32]string // back again, for telling clock offsets
@@ -28,6 +30,13 @@ const maxHosts = 4096
 const maxNames = 1 << 16
 
 func newNames() *names { return &names{young: map[string]uint32{}, hosts: map[uint32]string{}} }
+
+// hostName is the name of a host that host made id of. Empty: it is forgotten.
+func (n *names) hostName(id uint32) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.hosts[id]
+}
 
 // host is id for a host's name.
 func (n *names) host(s string) uint32 {
@@ -85,6 +94,8 @@ func (n *names) origin(res pcommon.Resource) origin {
 	if host == "" {
 		host = hostID
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	o := origin{host: n.host(host), service: n.id(service)}
 	switch {
 	case host != "" && pid != 0:
@@ -95,9 +106,8 @@ func (n *names) origin(res pcommon.Resource) origin {
 	return o
 }
 
-// read fills node with what span says, and returns about how many bytes the
-// span takes.
-func read(n *table.Node, span ptrace.Span, o origin) int64 {
+// read fills node with what span says.
+func read(n *table.Node, span ptrace.Span, o origin) {
 	n.Trace = table.TraceID(span.TraceID())
 	n.Span = hop.Key(be64(span.SpanID()))
 	n.Parent = hop.Key(be64(span.ParentSpanID()))
@@ -109,18 +119,11 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 	case ptrace.SpanKindClient, ptrace.SpanKindProducer:
 		n.Client = true
 	}
-	size := int64(128 + len(span.Name()))
 	var traceID, spanID, format, evidence string
 	var system, port string
 	var remote string
 	var remotePort int64
 	for k, v := range span.Attributes().All() {
-		size += int64(16 + len(k))
-		if v.Type() == pcommon.ValueTypeStr {
-			size += int64(len(v.Str()))
-		} else {
-			size += 8
-		}
 		switch k {
 		case semconv.CapturePoint:
 			n.Point, _ = hop.Parse(v.Str())
@@ -198,7 +201,6 @@ func read(n *table.Node, span ptrace.Span, o origin) int64 {
 		}
 	}
 	n.Linked = evidence != "" && evidence != table.ByPropagation.String() && n.Parent != 0 && n.Parent != n.CarriedSpan
-	return size
 }
 
 // formatPinpoint is the one format that carries the callee's own span id.

@@ -1,6 +1,8 @@
 package tracecompletionprocessor
 
 import (
+	"sync"
+
 	"github.com/cespare/xxhash/v2"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -17,9 +19,16 @@ import (
 // It is a cache of two generations: what was not met while half of maxMessages
 // others were is forgotten.
 type messages struct {
+	mu       sync.Mutex // protects all below
 	cur, old map[uint64]*message
-	// linked spans, messages whose id others have too, messages forgotten.
-	linked, ambiguous, forgotten uint64
+	count    messageStats
+}
+
+// messageStats counts: cumulative.
+type messageStats struct {
+	linked    uint64 // spans
+	ambiguous uint64 // messages whose id others have too
+	forgotten uint64 // messages
 }
 
 const (
@@ -44,8 +53,14 @@ type place struct {
 	span  pcommon.SpanID
 }
 
-func newMessages() messages {
-	return messages{cur: map[uint64]*message{}, old: map[uint64]*message{}}
+func newMessages() *messages {
+	return &messages{cur: map[uint64]*message{}, old: map[uint64]*message{}}
+}
+
+func (m *messages) stats() messageStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.count
 }
 
 // meet links span, which has its final ids, if it is of a message.
@@ -55,6 +70,8 @@ func (m *messages) meet(span ptrace.Span, n *table.Node) {
 		return
 	}
 	at := place{span.TraceID(), span.SpanID()}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, k := range messageKeys(span.Attributes()) {
 		if k == 0 {
 			continue
@@ -63,7 +80,7 @@ func (m *messages) meet(span ptrace.Span, n *table.Node) {
 		if kind == ptrace.SpanKindConsumer {
 			switch {
 			case e.clash:
-				m.ambiguous++
+				m.count.ambiguous++
 				continue // another of its ids may tell
 			case e.from != place{}:
 				m.link(span, e.from)
@@ -98,7 +115,7 @@ func (m *messages) link(span ptrace.Span, to place) {
 	l := span.Links().AppendEmpty()
 	l.SetTraceID(to.trace)
 	l.SetSpanID(to.span)
-	m.linked++
+	m.count.linked++
 }
 
 func (m *messages) find(key uint64) *message {
@@ -112,7 +129,7 @@ func (m *messages) find(key uint64) *message {
 		delete(m.old, key)
 	}
 	if len(m.cur) >= maxMessages/2 {
-		m.forgotten += uint64(len(m.old))
+		m.count.forgotten += uint64(len(m.old))
 		m.old, m.cur = m.cur, map[uint64]*message{}
 	}
 	m.cur[key] = e

@@ -63,8 +63,8 @@ func TestMessages(t *testing.T) {
 		if len(got) > 0 {
 			t.Errorf("%s: linked too: %v", c.name, got)
 		}
-		if int(m.linked) != len(c.links) {
-			t.Errorf("%s: %d links counted", c.name, m.linked)
+		if int(m.count.linked) != len(c.links) {
+			t.Errorf("%s: %d links counted", c.name, m.count.linked)
 		}
 	}
 }
@@ -75,7 +75,7 @@ func TestMessagesBounded(t *testing.T) {
 	for i := range 2 * maxMessages {
 		m.meet(messageSpan(1, ptrace.SpanKindProducer, "messaging.message.id", fmt.Sprint(i)), node)
 	}
-	if n := len(m.cur) + len(m.old); n > maxMessages || m.forgotten == 0 {
-		t.Errorf("%d messages are remembered, %d forgotten", n, m.forgotten)
+	if n := len(m.cur) + len(m.old); n > maxMessages || m.count.forgotten == 0 {
+		t.Errorf("%d messages are remembered, %d forgotten", n, m.count.forgotten)
 	}
 }

@@ -27,7 +27,7 @@ func (p *completion) clocks() []clock {
 	defer p.mu.Unlock()
 	var out []clock
 	for _, s := range p.table.Skews() {
-		from, to := p.names.hosts[s.A], p.names.hosts[s.B]
+		from, to := p.names.hostName(s.A), p.names.hostName(s.B)
 		if from != "" && to != "" && len(out) < maxClocks {
 			out = append(out, clock{from, to, s.Offset})
 		}
@@ -68,11 +68,6 @@ func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
 			return nil
 		}
 	}
-	messages := func() messages {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.messages
-	}
 	return tb, errors.Join(
 		tb.RegisterProcessorTracecompletionClockOffsetCallback(offsets(func(o skew.Offset) int64 { return o.Nanos })),
 		tb.RegisterProcessorTracecompletionClockOffsetErrorCallback(offsets(func(o skew.Offset) int64 { return o.Spread })),
@@ -85,6 +80,7 @@ func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
 		tb.RegisterProcessorTracecompletionSpansReceivedCallback(plain(func() int64 { return int64(p.received.Load()) })),
 		tb.RegisterProcessorTracecompletionSpansSentCallback(plain(func() int64 { return int64(p.forwarded.Load()) })),
 		tb.RegisterProcessorTracecompletionSpansEarlyCallback(plain(func() int64 { return int64(p.early.Load()) })),
+		tb.RegisterProcessorTracecompletionSpansLateCallback(plain(func() int64 { return int64(stats().Late) })),
 		tb.RegisterProcessorTracecompletionSpansDroppedCallback(by("reason", func() map[string]uint64 {
 			return map[string]uint64{"duplicate": p.dupes.Load(), "folded": p.folded.Load(), "refused": p.failed.Load()}
 		})),
@@ -94,13 +90,13 @@ func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
 				table.ByPropagation.String(): s.Links[table.ByPropagation],
 				table.ByRequestID.String():   s.Links[table.ByRequestID],
 				table.BySyscall.String():     s.Links[table.BySyscall] + s.Links[table.BySyscallOneSide],
-				"message":                    messages().linked,
+				"message":                    p.messages.stats().linked,
 			}
 		})),
 		tb.RegisterProcessorTracecompletionRefusedCallback(by("reason", func() map[string]uint64 {
 			s := stats()
 			return map[string]uint64{"two_traces": s.RefusedTwoTraces, "max_spans": s.RefusedSpans, "max_duration": s.RefusedDuration,
-				"max_siblings": s.RefusedSiblings, "ambiguous": s.Ambiguous, "message_ambiguous": messages().ambiguous, "message_forgotten": messages().forgotten}
+				"max_siblings": s.RefusedSiblings, "ambiguous": s.Ambiguous, "message_ambiguous": p.messages.stats().ambiguous, "message_forgotten": p.messages.stats().forgotten}
 		})),
 		tb.RegisterProcessorTracecompletionLinkOperationsCallback(by("result", func() map[string]uint64 {
 			if p.links == nil {

@@ -15,19 +15,23 @@ import (
 	"github.com/hopscope/hopscope/internal/semconv"
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/links"
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/metadata"
+	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/packed"
 	"github.com/hopscope/hopscope/processor/tracecompletionprocessor/internal/table"
 )
 
-// batch is what came at once. It waits, and is sent on, as one: nothing is
-// copied.
+// batch is what came at once. It waits, and is sent on, as one.
 type batch struct {
-	td    ptrace.Traces
-	nodes []table.Node
-	came  int64 // unix ns
-	ready bool  // its nodes are settled
-	asked int   // how many times its exchanges were looked up
+	spans packed.Batch // while it waits
+	nodes []table.Node // of each of the spans
+	came  int64        // unix ns
+	ready bool         // its nodes are settled
+	asked int          // how many times its exchanges were looked up
 	bytes int64
 }
+
+// nodeBytes is what a node takes, with what of the table and its maps is there
+// for it: measured with 10,000 to 1,000,000 held.
+const nodeBytes = 500
 
 type completion struct {
 	cfg   *Config
@@ -37,18 +41,22 @@ type completion struct {
 	links links.Store
 	tb    *metadata.TelemetryBuilder
 
-	mu    sync.Mutex // protects all below
-	table *table.Table
-	names *names
+	packers sync.Pool // of *packed.Packer: those who bring spans pack them at once
+	names   *names
 	// messages links those who hand messages over and those who get them.
-	messages messages
-	waiting  []*batch // in order of arrival
-	sent     []*batch // remembered, in order of arrival
-	spans    int
-	bytes    int64
-	known    int // nodes of sent
+	messages *messages
 
-	sendMu sync.Mutex // one flush at a time: batches leave in order
+	mu      sync.Mutex // protects the next
+	table   *table.Table
+	waiting []*batch // in order of arrival
+	sent    []*batch // remembered, in order of arrival
+	spans   int
+	bytes   int64
+	known   int // nodes of sent
+
+	sendMu   sync.Mutex // one flush at a time: batches leave in order. Protects the next
+	unpacker *packed.Unpacker
+	decided  []table.Decision // of the batch in hand
 
 	stop chan struct{}
 	wait sync.WaitGroup // for the goroutines
@@ -61,6 +69,8 @@ type completion struct {
 func newCompletion(cfg *Config, set processor.Settings, next consumer.Traces) (*completion, error) {
 	p := &completion{
 		cfg: cfg, log: set.Logger, next: next, set: set.TelemetrySettings, messages: newMessages(),
+		packers:  sync.Pool{New: func() any { return packed.NewPacker() }},
+		unpacker: packed.NewUnpacker(),
 		table: table.New(table.Config{
 			Guards:   table.Guards{MaxSpans: cfg.Guards.MaxSpans, MaxDuration: cfg.Guards.MaxDuration, MaxSiblings: cfg.Guards.MaxSiblings},
 			Reparent: cfg.ReparentAPM, Fold: cfg.Hops == hopsAttributes, Drop: cfg.Hops == valueOff,
@@ -72,7 +82,7 @@ func newCompletion(cfg *Config, set processor.Settings, next consumer.Traces) (*
 	return p, nil
 }
 
-// Capabilities: ids and parents are changed in place.
+// Capabilities: spans that cannot be packed are kept, and changed, as they are.
 func (p *completion) Capabilities() consumer.Capabilities {
 	return consumer.Capabilities{MutatesData: true}
 }
@@ -122,32 +132,37 @@ func (p *completion) ConsumeTraces(ctx context.Context, td ptrace.Traces) error 
 	if n == 0 {
 		return p.next.ConsumeTraces(ctx, td)
 	}
-	b := &batch{td: td, nodes: make([]table.Node, n), came: p.now().UnixNano()}
+	b := &batch{nodes: make([]table.Node, n), came: p.now().UnixNano()}
 	p.received.Add(uint64(n))
-	var puts []links.Entry
-	p.mu.Lock()
 	i := 0
 	for _, rs := range td.ResourceSpans().All() {
 		o := p.names.origin(rs.Resource())
 		for _, ss := range rs.ScopeSpans().All() {
 			judged := ss.Scope().Name() == semconv.ScopeEBPF
-			ss.Spans().RemoveIf(func(span ptrace.Span) bool {
+			for _, span := range ss.Spans().All() {
 				node := &b.nodes[i]
-				size := read(node, span, o)
+				read(node, span, o)
 				node.Judged = judged
 				node.Index = i
 				i++
-				if !p.table.Add(node, b.came) {
-					*node = table.Node{Index: -1}
-					p.dupes.Add(1)
-					return true
-				}
-				b.bytes += size
-				if p.links != nil && p.table.Tell(node, false) {
-					puts = append(puts, links.Entry{Key: links.Exchange(node.LID), Trace: links.Trace{ID: [16]byte(node.Trace), Provisional: node.Provisional}})
-				}
-				return false
-			})
+			}
+		}
+	}
+	packer := p.packers.Get().(*packed.Packer)
+	b.spans = packer.Pack(td)
+	p.packers.Put(packer)
+	b.bytes = b.spans.Size() + int64(n*nodeBytes)
+	var puts []links.Entry
+	p.mu.Lock()
+	for i := range b.nodes {
+		node := &b.nodes[i]
+		if !p.table.Add(node, b.came) {
+			*node = table.Node{Index: -1}
+			p.dupes.Add(1)
+			continue
+		}
+		if p.links != nil && p.table.Tell(node, false) {
+			puts = append(puts, links.Entry{Key: links.Exchange(node.LID), Trace: links.Trace{ID: [16]byte(node.Trace), Provisional: node.Provisional}})
 		}
 	}
 	p.waiting = append(p.waiting, b)
@@ -269,35 +284,32 @@ func (p *completion) flush(ctx context.Context, t int64) {
 func (p *completion) send(ctx context.Context, b *batch) {
 	p.mu.Lock()
 	p.settle(b)
-	i := 0
-	for _, rs := range b.td.ResourceSpans().All() {
-		for _, ss := range rs.ScopeSpans().All() {
-			ss.Spans().RemoveIf(func(span ptrace.Span) bool {
-				for b.nodes[i].Index < 0 {
-					i++
-				}
-				n := &b.nodes[i]
-				i++
-				d := p.table.Decide(n)
-				if d.Drop {
-					p.folded.Add(1)
-					return true
-				}
-				apply(span, n, &d)
-				p.messages.meet(span, n)
-				return false
-			})
+	for i := range b.nodes {
+		d := table.Decision{Drop: true}
+		if n := &b.nodes[i]; n.Index >= 0 {
+			if d = p.table.Decide(n); d.Drop {
+				p.folded.Add(1)
+			}
 		}
+		p.decided = append(p.decided, d)
 	}
-	td := b.td
-	b.td = ptrace.Traces{}
+	spans := b.spans
+	b.spans = packed.Batch{}
 	p.sent = append(p.sent, b)
 	p.known += len(b.nodes)
 	p.mu.Unlock()
-	td.ResourceSpans().RemoveIf(func(rs ptrace.ResourceSpans) bool {
-		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool { return ss.Spans().Len() == 0 })
-		return rs.ScopeSpans().Len() == 0
+	// What is read of nodes here is what they came with.
+	td := p.unpacker.Unpack(&spans, func(i int, span ptrace.Span) bool {
+		n, d := &b.nodes[i], &p.decided[i]
+		if d.Drop {
+			return false
+		}
+		apply(span, n, d)
+		p.messages.meet(span, n)
+		return true
 	})
+	clear(p.decided)
+	p.decided = p.decided[:0]
 	n := td.SpanCount()
 	if n == 0 {
 		return

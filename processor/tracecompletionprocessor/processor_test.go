@@ -129,6 +129,11 @@ func TestLate(t *testing.T) {
 		if len(got) != 2 || got[1].ParentSpanID() != got[0].SpanID() || got[1].TraceID() != got[0].TraceID() {
 			t.Errorf("the late span is not joined: %d spans", len(got))
 		}
+		p.mu.Lock()
+		if n := p.table.Stats().Late; n != 1 {
+			t.Errorf("%d late spans are counted", n)
+		}
+		p.mu.Unlock()
 		time.Sleep(3 * time.Minute)
 		p.mu.Lock()
 		if n := p.table.Stats().Held; n != 0 || len(p.sent) != 0 || p.known != 0 {
@@ -186,6 +191,28 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestFullOfBytes: the same of max_bytes, which is what spans take while they wait.
+func TestFullOfBytes(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	cfg.MaxBytes = 100 * (nodeBytes + 200)
+	sink := new(consumertest.TracesSink)
+	p := start(t, cfg, sink)
+	for i := range uint32(300) {
+		c, _ := exchange(i, time.Now())
+		_ = p.ConsumeTraces(context.Background(), c)
+	}
+	p.mu.Lock()
+	held, bytes := p.spans, p.bytes
+	p.mu.Unlock()
+	if bytes > cfg.MaxBytes || held < 50 || held > 140 || sink.SpanCount() != 300-held || p.early.Load() != uint64(300-held) {
+		t.Errorf("held %d of %d bytes, sent %d, early %d", held, bytes, sink.SpanCount(), p.early.Load())
+	}
+	_ = p.Shutdown(context.Background())
+	if sink.SpanCount() != 300 {
+		t.Errorf("%d spans of 300", sink.SpanCount())
+	}
+}
+
 func TestRefusedIsCounted(t *testing.T) {
 	p, err := newCompletion(createDefaultConfig().(*Config), processortest.NewNopSettings(metadata.Type), consumertest.NewErr(errors.New("no")))
 	if err != nil {
@@ -232,6 +259,8 @@ func TestConfig(t *testing.T) {
 	f("no_endpoints", "links::redis::endpoints: is empty")
 	f("two_standalone", "standalone takes one")
 	f("no_master", "links::redis::master: is empty")
+	f("no_port", `links::redis::endpoints: "redis" is no host:port`)
+	f("short_ttl", "links::ttl: entries would be gone after 5s")
 	f("cluster_db", "links::redis::db: a cluster has only database 0")
 }
 

@@ -43,6 +43,7 @@ type system struct {
 	jaeger   string // its query address in the hub
 	links    *rig.Server
 	programs []*rig.Process
+	counted  string // by the collectors, before they ended
 }
 
 const nginxConf = `
@@ -275,6 +276,7 @@ func (s *system) traces() []*demo.Trace {
 		wait += s.o.settle
 	}
 	time.Sleep(wait)
+	s.counted = s.losses()
 	for _, p := range append(s.agents, s.gates...) {
 		if err := p.Stop(); err != nil {
 			s.t.Error(err)

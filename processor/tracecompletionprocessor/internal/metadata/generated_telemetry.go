@@ -37,6 +37,7 @@ type TelemetryBuilder struct {
 	ProcessorTracecompletionRefused          metric.Int64ObservableCounter
 	ProcessorTracecompletionSpansDropped     metric.Int64ObservableCounter
 	ProcessorTracecompletionSpansEarly       metric.Int64ObservableCounter
+	ProcessorTracecompletionSpansLate        metric.Int64ObservableCounter
 	ProcessorTracecompletionSpansReceived    metric.Int64ObservableCounter
 	ProcessorTracecompletionSpansSent        metric.Int64ObservableCounter
 }
@@ -187,6 +188,21 @@ func (builder *TelemetryBuilder) RegisterProcessorTracecompletionSpansEarlyCallb
 	return nil
 }
 
+// RegisterProcessorTracecompletionSpansLateCallback sets callback for observable ProcessorTracecompletionSpansLate metric.
+func (builder *TelemetryBuilder) RegisterProcessorTracecompletionSpansLateCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProcessorTracecompletionSpansLate, obs: o})
+		return nil
+	}, builder.ProcessorTracecompletionSpansLate)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterProcessorTracecompletionSpansReceivedCallback sets callback for observable ProcessorTracecompletionSpansReceived metric.
 func (builder *TelemetryBuilder) RegisterProcessorTracecompletionSpansReceivedCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -306,6 +322,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ProcessorTracecompletionSpansEarly, err = builder.meter.Int64ObservableCounter(
 		"otelcol_processor_tracecompletion_spans_early",
 		metric.WithDescription("Spans sent on before they had settled, because the processor was full. [Alpha]"),
+		metric.WithUnit("{span}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorTracecompletionSpansLate, err = builder.meter.Int64ObservableCounter(
+		"otelcol_processor_tracecompletion_spans_late",
+		metric.WithDescription("Spans that came when another hop of their exchange had been sent on already, which settle was too short for. [Alpha]"),
 		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)

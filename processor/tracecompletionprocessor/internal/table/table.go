@@ -15,6 +15,7 @@ type Stats struct {
 	RefusedDuration  uint64 // joins past Guards.MaxDuration
 	RefusedSiblings  uint64 // app spans not re-parented for Guards.MaxSiblings
 	Ambiguous        uint64 // links with more than one candidate, not made
+	Late             uint64 // hops of exchanges of which another hop had been sent on
 	Links            [5]uint64
 	Held             int // nodes in the table
 }
@@ -141,6 +142,9 @@ func (t *Table) addHop(n *Node) bool {
 	}
 	t.hops[n.Span] = n
 	x := t.exchange(n)
+	if slices.ContainsFunc(x.hops, func(o *Node) bool { return o.done }) {
+		t.stats.Late++
+	}
 	x.insert(n)
 	n.ex = x
 	g := x.group.find()
