@@ -279,8 +279,9 @@ var reasons = map[place]reason{
 	},
 	{"postgresql", "live/pgsql-extended.reorder3.pcap.gz"}: {
 		shortfall: shortfall{differ: [len(aspects)]int{0, 0, 0, 1995}},
-		why:       "answers lie before their requests in the capture; the truth pairs one off from there",
+		why:       "answers lie before their requests in the capture, and the truth pairs one off from there: where a span ends here, the answer's tag is its operation, where it begins the truth's is another's",
 		filter:    `pgsql.frontend == 0 && tcp.analysis.acks_frame`, frames: 2110,
+		tags: true,
 	},
 	{"postgresql", "live/pgsql-extended.snap160.pcap.gz"}: {
 		shortfall: shortfall{extra: 2193},

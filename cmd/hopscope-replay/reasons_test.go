@@ -28,8 +28,14 @@ func whatTruth(proto, kind, resource string) string {
 	case "mongodb", "kafka", "mqtt", "nats", "amqp", "redis":
 		return strings.ToUpper(kind)
 	case "memcached":
+		op, _, _ := strings.Cut(strings.ToLower(kind), " ") // Get Key Quietly
+		if text, ok := binaryNames[op]; ok {
+			op = text
+		}
 		key, _, _ := strings.Cut(resource, " ")
-		return key
+		return strings.TrimSpace(op + " " + key)
+	case "ldap":
+		return strings.TrimSuffix(strings.TrimSuffix(kind, "Request"), "Req")
 	case "postgresql", "mysql", "cassandra":
 		word, _, _ := strings.Cut(strings.TrimSpace(resource), " ")
 		word = strings.TrimSuffix(word, ";")
@@ -40,6 +46,10 @@ func whatTruth(proto, kind, resource string) string {
 	}
 	return ""
 }
+
+// binaryNames are the truth's of Memcached's binary commands that are not their
+// text ones.
+var binaryNames = map[string]string{"increment": "incr", "decrement": "decr", "statistics": "stats", "no-op": "noop"}
 
 // whatOurs is the same of a span.
 func whatOurs(proto string, attr func(string) string) string {
@@ -62,7 +72,10 @@ func whatOurs(proto string, attr func(string) string) string {
 	case "mongodb", "redis", "postgresql", "mysql", "cassandra":
 		return strings.ToUpper(attr("db.operation.name"))
 	case "memcached":
-		return attr("hopscope.session.target")
+		words := strings.Fields(attr("db.query.text"))
+		return strings.Join(append([]string{attr("db.operation.name")}, words[min(1, len(words)):min(2, len(words))]...), " ")
+	case "ldap":
+		return attr("hopscope.session.operation")
 	case "mqtt", "nats", "amqp", "kafka":
 		return strings.ToUpper(attr("messaging.operation.name"))
 	}
@@ -81,4 +94,5 @@ type reason struct {
 	filter string
 	frames int
 	same   string
+	tags   bool // PostgreSQL: the answers' tags say whose they are
 }

@@ -409,6 +409,9 @@ func TestReasons(t *testing.T) {
 		if r.frames == 0 && r.same == "" {
 			t.Errorf("%s in %s: a reason without a proof", at.proto, at.capture)
 		}
+		if r.tags {
+			t.Run(at.proto+" "+at.capture, func(t *testing.T) { tags(t, root, at) })
+		}
 		if r.same != "" {
 			t.Run(at.proto+" "+at.capture, func(t *testing.T) { within(t, root, at, r.same) })
 		}
@@ -449,5 +452,35 @@ func within(t *testing.T, root string, at place, whole string) {
 	}
 	if n == 0 || later > n/5 {
 		t.Errorf("%d in both, %d behind its end", n, later)
+	}
+}
+
+// tags: where a span of ours ends, the truth has an answer whose tag is the
+// operation (`UPDATE 1`), and so it is the right answer, whichever request the
+// truth gives it to.
+func tags(t *testing.T, root string, at place) {
+	answers := map[string]string{} // of a client at a moment
+	key := func(x told) string { return x.client + " " + moment(x.end) }
+	for _, x := range truthOf(t, filepath.Join(root, at.capture)+".truth.jsonl.gz") {
+		if x.proto == at.proto && x.end != 0 && x.code != "" {
+			answers[key(x)] += x.code + " "
+		}
+	}
+	right := 0
+	for _, x := range spansOf(t, filepath.Join(root, at.capture)) {
+		tag, ok := answers[key(x)]
+		if x.proto != at.proto || x.what == "" || x.code != "" || !ok {
+			continue
+		}
+		if x.what == "END" {
+			x.what = "COMMIT"
+		}
+		if !strings.Contains(tag, x.what) {
+			t.Errorf("%+v ends with the answer to %s", x, tag)
+		}
+		right++
+	}
+	if right < 1000 {
+		t.Errorf("%d answers", right)
 	}
 }
