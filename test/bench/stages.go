@@ -47,7 +47,10 @@ func stages(ctx context.Context) error {
 
 // digits are those after the point that mean something.
 func digits(v float64) int {
-	if v < 100 {
+	switch {
+	case v < 10:
+		return 2
+	case v < 100:
 		return 1
 	}
 	return 0
@@ -56,7 +59,7 @@ func digits(v float64) int {
 // more is what a benchmark reports of its own, events/s above all.
 func (s stage) more() string {
 	var out []string
-	for _, unit := range []string{"events/s", "ns/event", "allocs/event", "exchanges/s", "ns/exchange", "allocs/exchange", "MB/s", "spans/s", "MiB"} {
+	for _, unit := range []string{"events/s", "ns/event", "allocs/event", "exchanges/s", "ns/exchange", "allocs/exchange", "MB/s", "spans/s", "MiB", "cpu-ns/call", "cpu-ns/msg", "share"} {
 		if v, ok := s.metrics[unit]; ok {
 			out = append(out, strconv.FormatFloat(v, 'f', digits(v), 64)+" "+unit)
 		}

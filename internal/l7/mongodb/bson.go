@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -63,7 +64,7 @@ func (e *elements) next() (x element, ok bool) {
 		return x, false
 	}
 	x.typ = e.b[0]
-	i := bytes.IndexByte(e.b[1:], 0)
+	i := zero(e.b[1:])
 	if i < 0 {
 		e.b = nil
 		return x, false
@@ -122,6 +123,19 @@ func (e *elements) next() (x element, ok bool) {
 	}
 	x.val, e.b = b[head:n-tail], b[n:]
 	return x, true
+}
+
+// zero is where the name at the front of b ends, or -1. Most are short: eight bytes
+// are one look.
+func zero(b []byte) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	if len(b) >= 8 {
+		x := binary.LittleEndian.Uint64(b)
+		if hit := (x - ones) & ^x & tops; hit != 0 {
+			return bits.TrailingZeros64(hit) / 8
+		}
+	}
+	return bytes.IndexByte(b, 0)
 }
 
 // sized is the length of a value that starts with an int32, which leaves extra
