@@ -190,7 +190,7 @@ func (p *parser) request(d *h2.Decoder, f h2.Frame, block []byte, cut bool, m *l
 		m.As = s.protocol()
 		m.Op = strings.TrimPrefix(path.Value, "/")
 		if kept && !unknown && began == d.State() && p.opt.Extract == nil && m.Trace.Format == "" && m.Trace.RequestID == "" {
-			p.last.learn(block, began, s, m)
+			p.learn(block, began, s, m)
 		}
 	case unknown && !typed && !s.reqEnd && s.method == "POST":
 		// A POST of a type that is not known is a gRPC call, if its body looks

@@ -52,8 +52,8 @@ type parser struct {
 	opt     *l7.Options
 	dec     [2]h2.Decoder
 	streams table
-	block   []byte // a header block of several frames, put together
-	last    repeat
+	block   []byte  // a header block of several frames, put together
+	last    *repeat // nil until there is one
 	// refused are streams that a GOAWAY ended, still to be reported: one for
 	// each byte of the frame, refusedLeft of which are left.
 	refused     []uint32

@@ -24,14 +24,18 @@ type repeat struct {
 const maxRepeat = 48
 
 func (r *repeat) is(block []byte, now h2.State) bool {
-	return r.n > 0 && r.state == now && bytes.Equal(block, r.block[:r.n])
+	return r != nil && r.state == now && bytes.Equal(block, r.block[:r.n])
 }
 
 // learn takes what a block says, with strings that the table keeps.
-func (r *repeat) learn(block []byte, now h2.State, s *stream, m *l7.Message) {
+func (p *parser) learn(block []byte, now h2.State, s *stream, m *l7.Message) {
 	if len(block) > maxRepeat {
 		return
 	}
+	if p.last == nil {
+		p.last = &repeat{}
+	}
+	r := p.last
 	r.state, r.n = now, uint8(copy(r.block[:], block))
 	r.kind, r.method, r.coding = s.kind, s.method, s.coding
 	r.m.Reset()
@@ -40,7 +44,7 @@ func (r *repeat) learn(block []byte, now h2.State, s *stream, m *l7.Message) {
 
 // again opens s by the headers of the call before.
 func (p *parser) again(s *stream, f h2.Frame, m *l7.Message) {
-	r := &p.last
+	r := p.last
 	s.kind, s.method, s.coding, s.reqEnd = r.kind, r.method, r.coding, f.EndStream()
 	stream, more, text := m.Stream, m.More, m.Text
 	m.Set(&r.m)

@@ -79,8 +79,10 @@ func (w *members) fields(ext []field) ([]field, bool) {
 	return ext, w.end() && w.next(w.i+1)
 }
 
+// space is where the white space at b[i:] ends. Other control characters do not
+// occur outside of texts.
 func space(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
+	for i < len(b) && b[i] <= ' ' {
 		i++
 	}
 	return i

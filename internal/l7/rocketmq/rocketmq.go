@@ -52,6 +52,24 @@ type message struct {
 	topic, group, queue, properties []byte
 }
 
+// short is the field that version 2 of the header of a message has under a name of
+// one letter; nil for others.
+func (f *message) short(k []byte) *[]byte {
+	if len(k) == 1 {
+		switch k[0] {
+		case 'a':
+			return &f.group
+		case 'b':
+			return &f.topic
+		case 'e':
+			return &f.queue
+		case 'i':
+			return &f.properties
+		}
+	}
+	return nil
+}
+
 func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	total, header, kind, ok := readHead(w.B)
 	switch {
@@ -179,16 +197,22 @@ func (p *parser) request(x *command, m *l7.Message) {
 	v2 := x.code == 310 || x.code == 320
 	for i := range x.fields {
 		k, v := x.fields[i].k, x.fields[i].v
-		switch name := l7.View(k); {
-		case v2 && name == "a", name == "producerGroup", name == "consumerGroup", name == "group":
+		if len(k) <= 1 {
+			if to := f.short(k); to != nil && v2 {
+				*to = p.text(x, v)
+			}
+			continue
+		}
+		switch string(k) {
+		case "producerGroup", "consumerGroup", "group":
 			f.group = p.text(x, v)
-		case v2 && name == "b", name == "topic":
+		case "topic":
 			f.topic = p.text(x, v)
-		case v2 && name == "e", name == "queueId":
+		case "queueId":
 			f.queue = p.text(x, v)
-		case v2 && name == "i", name == "properties":
+		case "properties":
 			f.properties = p.text(x, v)
-		case len(name) > 1:
+		default:
 			p.opts.Header(m, k, trim(v))
 		}
 	}
