@@ -12,8 +12,9 @@ const maxNesting = 8
 
 // members walks over the members of an object.
 type members struct {
-	b []byte
-	i int
+	b    []byte
+	i    int
+	name int // where the last name is
 }
 
 // key moves behind the name of the next member and its colon. Names with escapes
@@ -29,8 +30,15 @@ func (w *members) key() ([]byte, bool) {
 	if end = space(w.b, end); end >= len(w.b) || w.b[end] != ':' {
 		return nil, false
 	}
-	w.i = space(w.b, end+1)
+	w.i, w.name = space(w.b, end+1), i+1
 	return k, true
+}
+
+// skip moves behind said, if that is what comes.
+func (w *members) skip(said string) {
+	if n := len(said); w.i+n <= len(w.b) && w.b[w.i+1] == said[1] && string(w.b[w.i:w.i+n]) == said {
+		w.i += n
+	}
 }
 
 // value moves behind the value, raw, and its comma.
@@ -68,12 +76,13 @@ func (w *members) fields(ext []field) ([]field, bool) {
 		if !ok {
 			break
 		}
+		at, value := w.name, w.i
 		v, ok := w.value()
 		if !ok {
 			return ext, false
 		}
 		if len(ext) < maxFields {
-			ext = append(ext, field{k, v})
+			ext = append(ext, field{uint16(at), uint16(len(k)), uint16(value), uint16(len(v))})
 		}
 	}
 	return ext, w.end() && w.next(w.i+1)

@@ -104,12 +104,12 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		m.Type = l7.TypeResponse
 		pulled := false
 		for i := range x.fields {
-			f := &x.fields[i]
-			switch l7.View(f.k) {
+			k, v := x.fields[i].in(x.b)
+			switch string(k) {
 			case "nextBeginOffset":
 				pulled = x.code == 0
 			case "queueOffset":
-				if n, ok := number(trim(f.v)); ok {
+				if n, ok := number(trim(v)); ok {
 					m.AddInt("hopscope.messaging.offset", n)
 				}
 			}
@@ -196,7 +196,7 @@ func (p *parser) request(x *command, m *l7.Message) {
 	m.Session = m.Text.Copy(strconv.AppendInt(b[:0], x.opaque, 10))
 	v2 := x.code == 310 || x.code == 320
 	for i := range x.fields {
-		k, v := x.fields[i].k, x.fields[i].v
+		k, v := x.fields[i].in(x.b)
 		if len(k) <= 1 {
 			if to := f.short(k); to != nil && v2 {
 				*to = p.text(x, v)
