@@ -251,10 +251,25 @@ func (s *stream) late(m *l7.Message) {
 }
 
 // response reads headers of the server: interim, final, or trailers.
-func (p *parser) response(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) error {
+func (p *parser) response(d *h2.Decoder, f h2.Frame, block []byte, cut bool, m *l7.Message) error {
 	s := p.streams.get(f.Stream)
 	end := f.EndStream()
 	m.More = !end
+	began := d.State()
+	if s != nil && s.kind.rpc() && !cut {
+		if a := &p.answers[place(end)]; a.is(block, began) {
+			s.answer = true
+			if a.status >= 0 {
+				p.grpcStatus(int(a.status), m)
+			}
+			if end {
+				p.ended(s, l7.Server, m)
+				p.streams.drop(s)
+			}
+			return nil
+		}
+	}
+	usual := true // nothing but what answer remembers
 	var fd h2.Field
 	code, grpc := 0, -1
 	var say h2.Field
@@ -263,6 +278,11 @@ func (p *parser) response(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) er
 		if !fd.NameKnown || !fd.ValueKnown || s == nil {
 			unknown = true
 			continue
+		}
+		switch fd.Tag {
+		case tagPlain, tagStatus, tagContentType, tagGRPCStatus:
+		default:
+			usual = false
 		}
 		switch fd.Tag {
 		case tagPlain, tagUserAgent, tagTimeout, tagTriple:
@@ -350,6 +370,10 @@ func (p *parser) response(d *h2.Decoder, f h2.Frame, cut bool, m *l7.Message) er
 	}
 	if events {
 		m.Timed = true
+	}
+	if usual && s.kind.rpc() && !unknown && !events && (code == 0 || code == 200) && grpc < len(codes) && began == d.State() &&
+		p.opt.Extract == nil && len(p.opt.ResponseHeaders) == 0 {
+		p.answers[place(end)].learn(block, began, grpc)
 	}
 	if end {
 		p.ended(s, l7.Server, m)

@@ -54,6 +54,7 @@ type parser struct {
 	streams table
 	block   []byte  // a header block of several frames, put together
 	last    *repeat // nil until there is one
+	answers [2]answer
 	// refused are streams that a GOAWAY ended, still to be reported: one for
 	// each byte of the frame, refusedLeft of which are left.
 	refused     []uint32
@@ -175,7 +176,7 @@ func (p *parser) headers(side l7.Side, f h2.Frame, w l7.Window, m *l7.Message) (
 	case side == l7.Client:
 		err = p.request(d, f, block, cut, m)
 	default:
-		err = p.response(d, f, cut, m)
+		err = p.response(d, f, block, cut, m)
 	}
 	if cut {
 		d.Forget()

@@ -24,7 +24,7 @@ type repeat struct {
 const maxRepeat = 48
 
 func (r *repeat) is(block []byte, now h2.State) bool {
-	return r != nil && r.state == now && bytes.Equal(block, r.block[:r.n])
+	return r != nil && int(r.n) == len(block) && r.state == now && bytes.Equal(block, r.block[:r.n])
 }
 
 // learn takes what a block says, with strings that the table keeps.
@@ -51,4 +51,33 @@ func (p *parser) again(s *stream, f h2.Frame, m *l7.Message) {
 	m.Stream, m.More, m.Text = stream, more, text
 	m.Session = decimalText(m, f.Stream)
 	p.ended(s, l7.Client, m)
+}
+
+// answer is the last headers, or trailers, of an answer to a call that said nothing
+// but its status, if that, out of the table.
+type answer struct {
+	state  h2.State
+	n      uint8
+	block  [maxAnswer]byte
+	status int8 // -1: none
+}
+
+// maxAnswer bounds such a block: the status of HTTP, a type, the status of the call.
+const maxAnswer = 8
+
+func place(end bool) int {
+	if end {
+		return 1
+	}
+	return 0
+}
+
+func (a *answer) is(block []byte, now h2.State) bool {
+	return a.n > 0 && int(a.n) == len(block) && a.state == now && string(block) == string(a.block[:a.n])
+}
+
+func (a *answer) learn(block []byte, now h2.State, status int) {
+	if len(block) <= maxAnswer {
+		a.state, a.n, a.status = now, uint8(copy(a.block[:], block)), int8(status)
+	}
 }

@@ -24,16 +24,18 @@ func TestRepeat(t *testing.T) {
 	s.fr.WriteSettings()
 	var want, got []string
 	e := session.New(session.Config{Protocols: []*l7.Protocol{ours.Protocol}}, func(x *session.Exchange) {
-		agent, enc := "", ""
+		agent, enc, code := "", "", int64(-1)
 		for _, a := range append(x.Req.Msg.Attrs, x.Resp.Msg.Attrs...) {
 			switch a.Key {
 			case "user_agent.original":
 				agent = a.Str
 			case "hopscope.rpc.compression":
 				enc = a.Str
+			case "rpc.grpc.status_code":
+				code = a.Int
 			}
 		}
-		got = append(got, fmt.Sprint(x.Protocol.Name, " ", x.Req.Msg.Op, " ", x.Req.Msg.Domain, " ", agent, " ", enc, " ", x.Req.Msg.Session, " ", x.Req.Bytes))
+		got = append(got, fmt.Sprint(x.Protocol.Name, " ", x.Req.Msg.Op, " ", x.Req.Msg.Domain, " ", agent, " ", enc, " ", x.Req.Msg.Session, " ", x.Req.Bytes, " ", code))
 	})
 	conn := &stream.Conn{ID: 1, Transport: l7.TCP, Role: stream.RoleClient, RoleConfidence: 255}
 	var pos [2]uint64
@@ -73,9 +75,17 @@ func TestRepeat(t *testing.T) {
 		n += put(stream.FromA, c.take())
 		s.headers(id, false, ":status", "200", "content-type", "application/grpc")
 		s.fr.WriteData(id, false, []byte{0, 0, 0, 0, 1, 'x'})
-		s.headers(id, true, "grpc-status", "0")
+		code := r.IntN(20) / 18 * r.IntN(17)
+		switch trailers := []string{"grpc-status", fmt.Sprint(code)}; {
+		case code == 0 && r.IntN(40) == 0:
+			s.headers(id, true, append(trailers, "x-load", fmt.Sprint(i))...)
+		case code != 0 && r.IntN(2) == 0:
+			s.headers(id, true, append(trailers, "grpc-message", "no")...)
+		default:
+			s.headers(id, true, trailers...)
+		}
 		put(stream.FromB, s.take())
-		want = append(want, fmt.Sprint("grpc ", method, " shop:50051 ", agent, " ", enc, " ", id, " ", n))
+		want = append(want, fmt.Sprint("grpc ", method, " shop:50051 ", agent, " ", enc, " ", id, " ", n, " ", code))
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%d calls, want %d", len(got), len(want))
@@ -121,5 +131,36 @@ func TestRepeatShifted(t *testing.T) {
 	e.Put(&stream.Chunk{Conn: conn, Wire: uint32(len(b)), B: b, Time: 1})
 	if fmt.Sprint(began) != fmt.Sprint(want) {
 		t.Errorf("%q, want %q", began, want)
+	}
+}
+
+// TestAnswerShifted is TestRepeatShifted of trailers.
+func TestAnswerShifted(t *testing.T) {
+	c, s := newWriter(), newWriter()
+	c.buf.WriteString(http2.ClientPreface)
+	c.fr.WriteSettings()
+	status := func(v string) string { return "\x40\x0bgrpc-status" + string([]byte{byte(len(v))}) + v } // and enter it
+	var want, got []string
+	for i, answer := range []struct{ block, code string }{
+		{status("5"), "NOT_FOUND"},
+		{status("0"), "OK"},
+		{"\xbf", "NOT_FOUND"},
+		{"\xbf", "NOT_FOUND"},
+		{"\xbe" + "\x40\x01x\x01y", "OK"},
+		{"\xbf", "OK"},
+	} {
+		id := uint32(2*i + 1)
+		c.headers(id, true, ":method", "POST", ":path", "/s/One", "content-type", "application/grpc")
+		s.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte("\x88"), EndHeaders: true})
+		s.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte(answer.block), EndHeaders: true, EndStream: true})
+		want = append(want, answer.code)
+	}
+	e := session.New(session.Config{Protocols: []*l7.Protocol{ours.Protocol}}, func(x *session.Exchange) { got = append(got, x.Resp.Msg.Code) })
+	conn := &stream.Conn{ID: 1, Transport: l7.TCP, Role: stream.RoleClient, RoleConfidence: 255}
+	for d, b := range [][]byte{c.take(), s.take()} {
+		e.Put(&stream.Chunk{Conn: conn, Dir: stream.Dir(d), Wire: uint32(len(b)), B: b, Time: 1})
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
