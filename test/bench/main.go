@@ -39,6 +39,7 @@ type options struct {
 	rate   float64
 	only   string
 	config string
+	other  string
 	stages bool
 	live   bool
 }
@@ -51,6 +52,7 @@ func run(ctx context.Context) error {
 	flag.Float64Var(&o.rate, "rate", 5000, "requests per second of the paced work")
 	flag.StringVar(&o.only, "only", "", "comma-separated names of the works to run; all if empty")
 	flag.StringVar(&o.config, "config", "", "collector configuration instead of the built-in one (sockets captured, nop exporter)")
+	flag.StringVar(&o.other, "against", "", "another distribution, an earlier build for one: every pair has a round with it too, and each work a second row")
 	flag.BoolVar(&o.stages, "stages", true, "run the Go benchmarks")
 	flag.BoolVar(&o.live, "live", true, "measure nginx and Redis")
 	flag.Parse()
@@ -125,12 +127,19 @@ func live(ctx context.Context, bin string, o options) error {
 		if err != nil {
 			return err
 		}
-		pairs, err := measure(ctx, w, bin, config, dir, o)
+		bins := []string{bin}
+		if o.other != "" {
+			bins = append(bins, o.other)
+		}
+		pairs, err := measure(ctx, w, bins, config, dir, o)
 		os.RemoveAll(dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		fmt.Println(liveRow(w.name, pairs))
+		fmt.Println(liveRow(w.name, pairs[0]))
+		if o.other != "" {
+			fmt.Println(liveRow(w.name+", "+filepath.Base(o.other), pairs[1]))
+		}
 	}
 	return nil
 }
@@ -138,8 +147,9 @@ func live(ctx context.Context, bin string, o options) error {
 // pair is one round without the collector and one with it.
 type pair struct{ without, with round }
 
-// measure runs a work's rounds against one server.
-func measure(ctx context.Context, w work, bin, config, dir string, o options) ([]pair, error) {
+// measure runs a work's rounds against one server, and gives the pairs of each of
+// bins. Rounds without a collector are shared; who goes first alternates.
+func measure(ctx context.Context, w work, bins []string, config, dir string, o options) ([][]pair, error) {
 	server, err := w.start(dir)
 	if err != nil {
 		return nil, err
@@ -148,7 +158,7 @@ func measure(ctx context.Context, w work, bin, config, dir string, o options) ([
 	if config == "" {
 		config = fmt.Sprintf(defaultConfig, server.Port)
 	}
-	load, err := w.prepare(ctx, server)
+	load, err := w.prepare(ctx, dir, server)
 	if err != nil {
 		return nil, err
 	}
@@ -156,17 +166,22 @@ func measure(ctx context.Context, w work, bin, config, dir string, o options) ([
 	if _, err := once(ctx, load, server, nil, min(o.time, 2*time.Second)); err != nil {
 		return nil, err
 	}
-	var pairs []pair
+	pairs := make([][]pair, len(bins))
 	for i := range o.rounds {
-		var p pair
-		if p.without, err = once(ctx, load, server, nil, o.time); err != nil {
+		without, err := once(ctx, load, server, nil, o.time)
+		if err != nil {
 			return nil, err
 		}
-		if p.with, err = traced(ctx, load, server, bin, config, filepath.Join(dir, fmt.Sprint(i)), o.time); err != nil {
-			return nil, err
+		for k := range bins {
+			k := (i + k) % len(bins)
+			with, err := traced(ctx, load, server, bins[k], config, filepath.Join(dir, fmt.Sprint(i, "-", k)), o.time)
+			if err != nil {
+				return nil, err
+			}
+			pairs[k] = append(pairs[k], pair{without, with})
+			fmt.Fprintf(os.Stderr, "%s %d/%d: %.0f/s without, %.0f/s with %s, %.2f s per million\n", w.name, i+1, o.rounds,
+				without.rate(), with.rate(), filepath.Base(bins[k]), with.perMillion())
 		}
-		pairs = append(pairs, p)
-		fmt.Fprintf(os.Stderr, "%s %d/%d: %.0f/s without, %.0f/s with\n", w.name, i+1, o.rounds, p.without.rate(), p.with.rate())
 	}
 	return pairs, nil
 }

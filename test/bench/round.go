@@ -63,6 +63,9 @@ type round struct {
 	spans, lost             float64
 }
 
+// perMillion is CPU seconds of the collector for a million requests.
+func (r round) perMillion() float64 { return r.collectorCPU.Seconds() / r.requests * 1e6 }
+
 func once(ctx context.Context, load loadFunc, server *rig.Server, c *rig.Collector, d time.Duration) (round, error) {
 	var r round
 	before, err := use(server, c)

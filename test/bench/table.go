@@ -31,7 +31,7 @@ func liveRow(name string, pairs []pair) string {
 		fmt.Sprintf("%+.0f", mid(func(p pair) float64 { return us(p.with.p99) - us(p.without.p99) })),
 		fmt.Sprintf("%.2f", mid(func(p pair) float64 { return cpu(p.without) })),
 		fmt.Sprintf("%+.2f", mid(func(p pair) float64 { return cpu(p.with) - cpu(p.without) })),
-		fmt.Sprintf("%.2f", mid(func(p pair) float64 { return p.with.collectorCPU.Seconds() / p.with.requests * 1e6 })),
+		fmt.Sprintf("%.2f", mid(func(p pair) float64 { return p.with.perMillion() })),
 		fmt.Sprintf("%.3f", mid(func(p pair) float64 { return p.with.collectorCPU.Seconds() / p.with.wall.Seconds() })),
 		fmt.Sprintf("%.0f", mid(func(p pair) float64 { return float64(p.with.rss) / (1 << 20) })),
 		fmt.Sprintf("%.5f", mid(func(p pair) float64 { return p.with.spans / (2 * p.with.requests) })),

@@ -5,7 +5,9 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -21,7 +23,7 @@ type work struct {
 	name    string
 	needs   []string
 	start   func(dir string) (*rig.Server, error)
-	prepare func(ctx context.Context, s *rig.Server) (loadFunc, error)
+	prepare func(ctx context.Context, dir string, s *rig.Server) (loadFunc, error)
 }
 
 func works(o options) []work {
@@ -29,19 +31,27 @@ func works(o options) []work {
 	return []work{
 		{
 			name: "nginx", needs: []string{"nginx", "wrk"}, start: nginx,
-			prepare: func(_ context.Context, s *rig.Server) (loadFunc, error) { return wrk(s, o.conns), nil },
+			prepare: func(_ context.Context, _ string, s *rig.Server) (loadFunc, error) { return wrk(s, o.conns), nil },
+		},
+		{
+			name: "nginx-differing", needs: []string{"nginx", "wrk"}, start: nginx,
+			prepare: func(_ context.Context, dir string, s *rig.Server) (loadFunc, error) {
+				return differing(dir, s, o.conns)
+			},
 		},
 		{
 			name: fmt.Sprintf("nginx-%.0f/s", o.rate), needs: []string{"nginx"}, start: nginx,
-			prepare: func(_ context.Context, s *rig.Server) (loadFunc, error) { return paced(s, o), nil },
+			prepare: func(_ context.Context, _ string, s *rig.Server) (loadFunc, error) { return paced(s, o), nil },
 		},
 		{
 			name: "redis-P1", needs: []string{"redis-server", "redis-benchmark"}, start: rig.Redis,
-			prepare: func(ctx context.Context, s *rig.Server) (loadFunc, error) { return redis(ctx, s, o.conns, 1) },
+			prepare: func(ctx context.Context, _ string, s *rig.Server) (loadFunc, error) { return redis(ctx, s, o.conns, 1) },
 		},
 		{
 			name: "redis-P16", needs: []string{"redis-server", "redis-benchmark"}, start: rig.Redis,
-			prepare: func(ctx context.Context, s *rig.Server) (loadFunc, error) { return redis(ctx, s, o.conns, 16) },
+			prepare: func(ctx context.Context, _ string, s *rig.Server) (loadFunc, error) {
+				return redis(ctx, s, o.conns, 16)
+			},
 		},
 	}
 }
@@ -62,11 +72,37 @@ func paced(s *rig.Server, o options) loadFunc {
 	}
 }
 
+// differingScript has wrk send requests none of which is like one that the
+// collector remembers: paths as of an API with ids in them, queries, an id of each
+// request. They are made before the round.
+const differingScript = `
+local requests, last = {}, 0
+function init()
+	local things = {"orders", "users", "items", "carts"}
+	for i = 1, 20000 do
+		local id = (i * 7919) % 1000003
+		requests[i] = wrk.format("GET", "/" .. things[i % 4 + 1] .. "/" .. id .. "?page=" .. i .. "&by=name",
+			{["Host"] = "shop.example", ["X-Request-ID"] = string.format("%08x-%08x", id, i)})
+	end
+end
+function request()
+	last = last % #requests + 1
+	return requests[last]
+end
+`
+
+// differing is wrk with requests that differ.
+func differing(dir string, s *rig.Server, conns int) (loadFunc, error) {
+	script := filepath.Join(dir, "differing.lua")
+	return wrk(s, conns, "-s", script), os.WriteFile(script, []byte(differingScript), 0o600)
+}
+
 // wrk sends as fast as it can.
-func wrk(s *rig.Server, conns int) loadFunc {
+func wrk(s *rig.Server, conns int, more ...string) loadFunc {
 	return func(ctx context.Context, d time.Duration) (sample, error) {
-		cmd := exec.CommandContext(ctx, "wrk", "-t", fmt.Sprint(runtime.NumCPU()), "-c", fmt.Sprint(conns),
-			"-d", fmt.Sprintf("%.0fs", max(1, d.Seconds())), "--latency", s.URL("/"))
+		args := append([]string{"-t", fmt.Sprint(runtime.NumCPU()), "-c", fmt.Sprint(conns),
+			"-d", fmt.Sprintf("%.0fs", max(1, d.Seconds())), "--latency"}, more...)
+		cmd := exec.CommandContext(ctx, "wrk", append(args, s.URL("/"))...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			return sample{}, fmt.Errorf("wrk: %w\n%s", err, out)
