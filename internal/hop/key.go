@@ -69,14 +69,10 @@ func LID(c ConnKey, offset uint64) Key {
 	if !c.Known {
 		return 0
 	}
-	// tag, client, server, offset: as words, like all that is hashed here. Of
-	// shorter pieces the hash would have to wait until they are in memory.
-	var b [17]byte
+	// tag, client, server, offset, the most significant byte of each first.
 	client, server, at := uint64(bits.ReverseBytes32(c.Client)), uint64(bits.ReverseBytes32(c.Server)), bits.ReverseBytes64(offset)
-	binary.LittleEndian.PutUint64(b[:], uint64(tagLID)|client<<8|server<<40)
-	binary.LittleEndian.PutUint64(b[8:], server>>24|at<<8)
-	b[16] = byte(at >> 56)
-	return sum(b[:])
+	h := hashOf(17).word(uint64(tagLID) | client<<8 | server<<40)
+	return nonzero(h.word(server>>24 | at<<8).byte(byte(at >> 56)).sum())
 }
 
 // DNS is the key of a DNS exchange over UDP, which has no sequence numbers. It
@@ -124,13 +120,13 @@ func Wire(lid Key) Key {
 	return tagged(tagWire, uint64(lid))
 }
 
-// TraceID is the trace id of a component without one: from its topmost root.
+// TraceID is the trace id of a component without one: from its topmost root. Its
+// halves are the hashes of tag, root and 0, and of tag, root and 1.
 func TraceID(root Key) (id [16]byte) {
-	var b [10]byte
-	put(b[:], tagTrace, uint64(root))
-	binary.BigEndian.PutUint64(id[:8], xxhash.Sum64(b[:]))
-	b[9] = 1
-	binary.BigEndian.PutUint64(id[8:], uint64(sum(b[:])))
+	n := bits.ReverseBytes64(uint64(root))
+	h := hashOf(10).word(uint64(tagTrace) | n<<8).byte(byte(n >> 56))
+	binary.BigEndian.PutUint64(id[:8], h.byte(0).sum())
+	binary.BigEndian.PutUint64(id[8:], uint64(nonzero(h.byte(1).sum())))
 	return id
 }
 
@@ -142,9 +138,8 @@ func put(b []byte, tag byte, n uint64) {
 }
 
 func tagged(tag byte, n uint64) Key {
-	var b [9]byte
-	put(b[:], tag, n)
-	return sum(b[:])
+	n = bits.ReverseBytes64(n)
+	return nonzero(hashOf(9).word(uint64(tag) | n<<8).byte(byte(n >> 56)).sum())
 }
 
 func sum(b []byte) Key { return nonzero(xxhash.Sum64(b)) }
