@@ -8,11 +8,13 @@ import (
 )
 
 // Blocks are small, so that a span that somebody keeps does not keep many
-// others alive.
+// others alive. They fill sizes that the runtime has
+// (internal/runtime/gc/sizeclasses.go), of which many fit into what it takes from
+// its heap at a time; those with pointers have a word of the runtime's in front.
 const (
-	blockStrings = 256
-	blockNumbers = 256
-	blockSpans   = 16
+	blockStrings = (6144 - 8) / 16
+	blockNumbers = 6144 / 8
+	blockSpans   = (3072 - 8) / 200
 )
 
 // Values makes values, in blocks.
@@ -44,7 +46,7 @@ func (b *Values) Text(kv *KeyValue, v string) {
 	if b.nstr == blockStrings {
 		b.strings, b.nstr = b.lentStrings.Take(func() *[blockStrings]string { return new([blockStrings]string) }), 0
 	}
-	p := &b.strings[b.nstr&(blockStrings-1)]
+	p := &b.strings[b.nstr]
 	b.nstr++
 	*p = v
 	kv.Type, kv.Data = b.Types.Str, unsafe.Pointer(p)
@@ -55,10 +57,24 @@ func (b *Values) Number(kv *KeyValue, n int64) {
 	if b.nnum == blockNumbers {
 		b.numbers, b.nnum = b.lentNumbers.Take(func() *[blockNumbers]int64 { return new([blockNumbers]int64) }), 0
 	}
-	p := &b.numbers[b.nnum&(blockNumbers-1)]
+	p := &b.numbers[b.nnum]
 	b.nnum++
 	*p = n
 	kv.Type, kv.Data = b.Types.Num, unsafe.Pointer(p)
+}
+
+// Numbers makes each of list, which is short, the value of the one in kv that
+// stands where it stands.
+func (b *Values) Numbers(kv []KeyValue, list []int64) {
+	if b.nnum+len(list) > blockNumbers {
+		b.numbers, b.nnum = b.lentNumbers.Take(func() *[blockNumbers]int64 { return new([blockNumbers]int64) }), 0
+	}
+	values := b.numbers[b.nnum:]
+	values = values[:copy(values, list)]
+	b.nnum += len(values)
+	for i := range min(len(values), len(kv)) {
+		kv[i].Type, kv[i].Data = b.Types.Num, unsafe.Pointer(&values[i])
+	}
 }
 
 // Spans makes spans, in blocks.

@@ -92,6 +92,8 @@ type Engine struct {
 	shared   map[string]*stream.Facts
 	facts    []l7.Attr
 	factsKey []byte
+
+	chunks uint64 // as Stats.Chunks
 }
 
 // New makes an engine that gives exchanges to next.
@@ -228,7 +230,7 @@ func (e *Engine) Put(c *stream.Chunk) {
 		e.close(s)
 		return
 	}
-	e.stats.Chunks.Add(1)
+	e.chunks++
 	e.found = 0
 	if s.mute {
 		e.stats.Muted.Add(1)
@@ -413,11 +415,13 @@ func (e *Engine) Flush() {
 	for s := range e.live {
 		e.close(s)
 	}
+	e.publish()
 }
 
 // Tick reports requests whose answer is overdue at now (unix nanoseconds).
 func (e *Engine) Tick(now int64) {
 	e.now = now
+	e.publish()
 	for s := range e.live {
 		if s.held != nil && now-s.held.Resp.End > maxSealed {
 			e.unhold(s)

@@ -380,7 +380,7 @@ func (e *Engine) report(s *session, p *pending, why Incomplete) {
 		p.Protocol = as
 	}
 	p.Over = max(e.now, e.cur.time)
-	s.st.Exchanges.Add(1)
+	s.st.exchanges++
 	switch {
 	case p.Resp.Msg.Seals && s.held == nil:
 		s.hold(p)

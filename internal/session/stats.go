@@ -7,6 +7,8 @@ import (
 )
 
 // Stats counts what the engine did and what it lost. Any goroutine may read it.
+// What is counted for every chunk or exchange is as of the last Tick or
+// Flush: a counter that all processors agree on costs as much as a small stage.
 type Stats struct {
 	Chunks     atomic.Uint64 // chunks taken
 	Duplicate  atomic.Uint64 // chunks that held nothing new
@@ -32,6 +34,8 @@ type ProtoStats struct {
 	Timeouts   atomic.Uint64 // requests never answered
 	Unanswered atomic.Uint64 // requests whose answer capture may have lost
 	Panics     atomic.Uint64 // faults of the protocol's code, each with a connection given up
+
+	exchanges uint64 // as Exchanges, the engine's own
 }
 
 func newStats(protocols []*l7.Protocol) *Stats {
@@ -40,4 +44,13 @@ func newStats(protocols []*l7.Protocol) *Stats {
 		s.PerProto[i].Name = p.Name
 	}
 	return s
+}
+
+// publish brings Stats up to date.
+func (e *Engine) publish() {
+	e.stats.Chunks.Store(e.chunks)
+	for i := range e.stats.PerProto {
+		p := &e.stats.PerProto[i]
+		p.Exchanges.Store(p.exchanges)
+	}
 }

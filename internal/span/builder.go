@@ -61,6 +61,8 @@ type Builder struct {
 	names   names
 	// sayings are what exchanges said that say the same again.
 	sayings sayings
+	frames  [frameSlots]frame
+	numbers numbers // of the span in hand
 	text    l7.Text
 	w       writer
 	// What many spans have: hopscope.trace.provisional, hopscope.session.type,

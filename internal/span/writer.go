@@ -43,8 +43,8 @@ type bin struct {
 
 const (
 	// blockSlots is small, so that a span that somebody keeps does not keep many
-	// others alive: 512 slots are 20 KiB, some fourteen spans.
-	blockSlots = 512
+	// others alive: 27 KiB, some seventeen spans. See the sizes of inplace's blocks.
+	blockSlots = (27264 - 8) / 40
 	// usualSlots is what a span may need; the few that need more are moved.
 	usualSlots = 40
 )

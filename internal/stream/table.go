@@ -71,6 +71,7 @@ type Table struct {
 	now    int64 // latest event time
 	chunk  Chunk
 	names  map[[16]byte]string
+	recent recentSocks
 }
 
 // entry is a connection, or a UDP socket that talks to many (then conn only
@@ -227,7 +228,7 @@ func (t *Table) data(e *event.Event) {
 	if lost != 0 {
 		t.stats.LostCalls.Add(uint64(d.LostSend) + uint64(d.LostRecv))
 	}
-	s := t.socks[e.Sock]
+	s := t.sock(e.Sock)
 	if s == nil {
 		t.unknown(e.Sock)
 		return
@@ -275,7 +276,7 @@ func (t *Table) datagram(e *event.Event) {
 	if n := uint64(d.LostSend) + uint64(d.LostRecv); n > 0 {
 		t.stats.LostCalls.Add(n)
 	}
-	s := t.socks[e.Sock]
+	s := t.sock(e.Sock)
 	if s == nil {
 		t.unknown(e.Sock)
 		return
@@ -358,7 +359,7 @@ func (t *Table) close(e *event.Event) {
 	if n := uint64(e.Close.LostSend) + uint64(e.Close.LostRecv); n > 0 {
 		t.stats.LostCalls.Add(n)
 	}
-	s := t.socks[e.Sock]
+	s := t.sock(e.Sock)
 	if s == nil {
 		return
 	}
@@ -379,7 +380,7 @@ func (t *Table) close(e *event.Event) {
 // lost takes what of a socket was not told. Of one with many peers nobody knows
 // whose it was: it goes to the next that is heard of.
 func (t *Table) lost(e *event.Event) {
-	s := t.socks[e.Sock]
+	s := t.sock(e.Sock)
 	if s == nil {
 		return
 	}

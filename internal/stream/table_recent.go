@@ -64,10 +64,30 @@ func (t *Table) drop(s *entry, time int64) {
 		delete(t.peers, s.peer)
 	} else {
 		delete(t.socks, s.sock)
+		if r := &t.recent[s.sock%uint64(len(t.recent))]; *r == s {
+			*r = nil
+		}
 	}
 	if s.many {
 		return
 	}
 	c := Chunk{Conn: s.conn, Close: true, Time: time}
 	t.next(&c)
+}
+
+// recentSocks are sockets by the low bits of their cookies, which the kernel counts
+// up: what talks now is mostly found here, without the map.
+type recentSocks [256]*entry
+
+// sock is what is known of a socket, nil if that is nothing.
+func (t *Table) sock(cookie uint64) *entry {
+	r := &t.recent[cookie%uint64(len(t.recent))]
+	if s := *r; s != nil && s.sock == cookie {
+		return s
+	}
+	s := t.socks[cookie]
+	if s != nil {
+		*r = s
+	}
+	return s
 }

@@ -308,6 +308,7 @@ func TestTelemetry(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-p.played
+	r.pipeline.shards[0].tick(time.Now().UnixNano()) // publishes what is counted for every exchange
 	points := func(v int64, attrs ...attribute.KeyValue) metricdata.DataPoint[int64] {
 		return metricdata.DataPoint[int64]{Value: v, Attributes: attribute.NewSet(attrs...)}
 	}
