@@ -56,6 +56,9 @@ type Config struct {
 	MaxConnections int `mapstructure:"max_connections"`
 	// Batch is how spans are handed on.
 	Batch BatchConfig `mapstructure:"batch"`
+	// MaxHeadroom is by how many bytes the heap may grow between two garbage
+	// collections while there is much to do. 0: as Go has it.
+	MaxHeadroom int `mapstructure:"max_headroom"`
 
 	_ struct{}
 }
@@ -225,6 +228,7 @@ const (
 	maxRingSize   = 1 << 30  // locked memory
 	minMaxCapture = 64       // shorter tells no protocol
 	maxWorkers    = 256
+	maxHeadroom   = 16 << 30
 	maxPayload    = 64 << 10 // every span carries two of them
 	pluginPayload = 1024     // what unparsed messages carry if nothing is said
 	maxHeader     = 63       // l7.Propagation looks at no longer names
@@ -250,6 +254,7 @@ func defaultConfig() *Config {
 		Workers:        1,
 		MaxConnections: 65536,
 		Batch:          BatchConfig{MaxSpans: 1024, MaxAge: 200 * time.Millisecond, Queue: 64},
+		MaxHeadroom:    defaultHeadroom,
 	}
 }
 
@@ -301,6 +306,9 @@ func (c *Config) Validate() error {
 	p.between("batch::queue", int64(c.Batch.Queue), 1, 1<<16)
 	if c.Batch.MaxAge < time.Millisecond || c.Batch.MaxAge > time.Minute {
 		p.add("batch::max_age", "%v is not between 1ms and 1m", c.Batch.MaxAge)
+	}
+	if c.MaxHeadroom != 0 {
+		p.between("max_headroom", int64(c.MaxHeadroom), minHeadroom, maxHeadroom)
 	}
 	if c.Record.MaxSize < 1<<12 {
 		p.add("record::max_size", "%d is less than the 4096 bytes that the first events take", c.Record.MaxSize)

@@ -81,6 +81,7 @@ func TestConfig(t *testing.T) {
 		Workers:        2,
 		MaxConnections: 1000,
 		Batch:          BatchConfig{MaxSpans: 100, MaxAge: time.Second, Queue: 8},
+		MaxHeadroom:    64 << 20,
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
@@ -146,6 +147,7 @@ func TestInvalid(t *testing.T) {
 		"spans":       {"batch::max_spans: ", "not between"},
 		"age":         {"batch::max_age: ", "not between 1ms and 1m"},
 		"queue":       {"batch::queue: ", "not between"},
+		"headroom":    {"max_headroom: ", "not between"},
 		"record":      {"record::max_size: ", "less than"},
 		"proc":        {"process::proc_root: ", "/host/proc"},
 		"unknown":     {"modus", "invalid keys"},

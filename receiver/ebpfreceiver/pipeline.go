@@ -165,7 +165,7 @@ func (p *pipeline) clock(ctx context.Context, room *headroom) {
 				s.tick(now.UnixNano())
 			}
 			p.flowTick(now)
-			room.tick(now, p.out.emitted.Load()+p.out.full.Load()+p.out.refused.Load())
+			room.tick(now)
 			if !p.tell && now.Sub(rechecked) > recheckInterval {
 				rechecked = now
 				for _, s := range p.shards {

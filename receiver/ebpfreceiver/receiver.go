@@ -96,7 +96,12 @@ func (r *ebpfReceiver) begin(host component.Host) (err error) {
 	if err := r.cfg.Process.check(); err != nil {
 		return err
 	}
-	r.headroom = newHeadroom()
+	r.headroom = newHeadroom(r.cfg.MaxHeadroom, goRuntime())
+	defer func() {
+		if err != nil {
+			r.headroom.stop()
+		}
+	}()
 	c, err := r.sockets(host)
 	if err != nil {
 		return err
@@ -232,7 +237,7 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) (err error) {
 		r.clock.Wait()
 		err = r.pipeline.stop(ctx)
 		r.telemetry.shutdown()
-		r.headroom = nil
+		r.headroom.stop()
 		err = errors.Join(err, r.capture.Close(), r.record.Close())
 	})
 	return err
