@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/hex"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -139,11 +140,26 @@ func (g *generator) next() [3]ptrace.Traces {
 				in := int64(h.call*10+int(h.point)) * 1000
 				s.SetStartTimestamp(pcommon.Timestamp(now + in))
 				s.SetEndTimestamp(pcommon.Timestamp(now + 1e6 - in))
-				m := s.Attributes()
-				v, _ := m.Get(semconv.ExchangeLID)
-				v.SetStr(text[0])
-				v, _ = m.Get(semconv.ExchangeXID)
-				v.SetStr(text[1])
+				// What no two exchanges have in common.
+				path := "/orders/" + strconv.Itoa(int(seed))
+				for k, v := range s.Attributes().All() {
+					switch k {
+					case semconv.ExchangeLID:
+						v.SetStr(text[0])
+					case semconv.ExchangeXID:
+						v.SetStr(text[1])
+					case "url.path":
+						v.SetStr(path)
+					case semconv.NetworkPeerPort, "client.port":
+						v.SetInt(int64(32768 + seed%28000))
+					case "hopscope.response.bytes":
+						v.SetInt(int64(1000 + seed%1000))
+					case "hopscope.tcp.seq.request", "hopscope.tcp.seq.response":
+						v.SetInt(int64(seed*2654435761 + uint32(h.call)))
+					case semconv.SyscallTraceIDRequest, semconv.SyscallTraceIDResponse:
+						v.SetInt(int64(seed)*4 + int64(h.call) + int64(len(k))<<40)
+					}
+				}
 			}
 		}
 		out[i] = td
