@@ -71,6 +71,8 @@ func (f *File) nextPcap(fr *Frame) error {
 		return fmt.Errorf("pcap: record of %d bytes, limit %d", n, MaxFrame)
 	}
 	size := p.header + int(n)
+	// Nearly always the whole record is there: asking for it costs as much as
+	// reading its header.
 	b := f.in.buf[f.in.i:f.in.n]
 	if len(b) < size {
 		if b, err = f.in.peek(size); err != nil {
