@@ -50,6 +50,11 @@ causality: build ## which links are right: measures them against real servers, a
 bench: build ## cost per stage, and as root: what tracing costs nginx and Redis
 	@scripts/bench.sh $(BENCH)
 
+.PHONY: profile
+profile: build ## as root: scripts/hopscope.pgo, what `make build` optimizes for; commit it
+	@scripts/deps.sh bench
+	@HOPSCOPE_BIN=$(CURDIR)/bin/hopscope go run ./test/bench -stages=false -rounds 1 -profile scripts/hopscope.pgo
+
 .PHONY: demo
 demo: build ## a system without tracing code, and its traces (root)
 	@scripts/deps.sh test

@@ -40,8 +40,11 @@ type options struct {
 	only   string
 	config string
 	other  string
-	stages bool
-	live   bool
+	// profile gets the collector's CPU profiles of all rounds; profiles are these.
+	profile  string
+	profiles *profiles
+	stages   bool
+	live     bool
 }
 
 func run(ctx context.Context) error {
@@ -53,6 +56,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.only, "only", "", "comma-separated names of the works to run; all if empty")
 	flag.StringVar(&o.config, "config", "", "collector configuration instead of the built-in one (sockets captured, nop exporter)")
 	flag.StringVar(&o.other, "against", "", "another distribution, an earlier build for one: every pair has a round with it too, and each work a second row")
+	flag.StringVar(&o.profile, "profile", "", "file to write a CPU profile of the collector to, all rounds together (its figures are worth nothing then)")
 	flag.BoolVar(&o.stages, "stages", true, "run the Go benchmarks")
 	flag.BoolVar(&o.live, "live", true, "measure nginx and Redis")
 	flag.Parse()
@@ -113,6 +117,14 @@ func live(ctx context.Context, bin string, o options) error {
 		}
 		config = string(b)
 	}
+	if o.profile != "" {
+		dir, err := os.MkdirTemp("", "hopscope-profile-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		o.profiles = &profiles{dir: dir}
+	}
 	fmt.Printf("\nLive: medians of %d pairs of %v rounds, %d connections; both ends are on this host and captured.\n", o.rounds, o.time, o.conns)
 	fmt.Println(liveHeader)
 	for _, w := range works(o) {
@@ -141,7 +153,7 @@ func live(ctx context.Context, bin string, o options) error {
 			fmt.Println(liveRow(w.name+", "+filepath.Base(o.other), pairs[1]))
 		}
 	}
-	return nil
+	return o.profiles.merge(ctx, o.profile)
 }
 
 // pair is one round without the collector and one with it.
@@ -174,7 +186,7 @@ func measure(ctx context.Context, w work, bins []string, config, dir string, o o
 		}
 		for k := range bins {
 			k := (i + k) % len(bins)
-			with, err := traced(ctx, load, server, bins[k], config, filepath.Join(dir, fmt.Sprint(i, "-", k)), o.time)
+			with, err := traced(ctx, load, server, bins[k], config, filepath.Join(dir, fmt.Sprint(i, "-", k)), o)
 			if err != nil {
 				return nil, err
 			}
@@ -186,11 +198,11 @@ func measure(ctx context.Context, w work, bins []string, config, dir string, o o
 	return pairs, nil
 }
 
-func traced(ctx context.Context, load loadFunc, server *rig.Server, bin, config, dir string, d time.Duration) (round, error) {
+func traced(ctx context.Context, load loadFunc, server *rig.Server, bin, config, dir string, o options) (round, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return round{}, err
 	}
-	c, err := rig.StartCollector(bin, dir, config)
+	c, err := rig.StartCollector(bin, dir, config, o.profiles.config()...)
 	if err != nil {
 		return round{}, err
 	}
@@ -200,6 +212,6 @@ func traced(ctx context.Context, load loadFunc, server *rig.Server, bin, config,
 	if err := rig.ForgetRSS(c.PID()); err != nil {
 		return round{}, errors.Join(err, c.Stop())
 	}
-	r, err := once(ctx, load, server, c, d)
+	r, err := once(ctx, load, server, c, o.time)
 	return r, errors.Join(err, c.Stop())
 }
