@@ -34,8 +34,9 @@ const (
 	// minHeadroom is what there is always; what the collector's own work, its
 	// metrics and few spans take in some seconds.
 	minHeadroom = 24 << 20
-	// defaultHeadroom is a compromise: collections are 4 percent of the work then.
-	// With it what is allocated stays below 300 MiB, as memory_limiter counts it.
+	// defaultHeadroom is a compromise: half as many collections as 80 MB at full
+	// load, and with what is alive it stays below 300 MiB, which memory_limiter of
+	// examples/agent allows.
 	defaultHeadroom = 192 << 20
 	// limitShare is the share of a memory limit that the room may take: there are
 	// the rest of the heap, queues, the ring, and garbage of the moment besides.
