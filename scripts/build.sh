@@ -62,8 +62,9 @@ fi
 # (`make profile`). Go's -pgo would compile the 1,700 others anew with each profile,
 # for nothing that shows. The go command knows a flag by its text, not by what is
 # in the file: so the file is named by its content, and by nothing of this checkout.
-pgo=${TMPDIR:-/tmp}/hopscope-$(sha256sum scripts/hopscope.pgo | cut -c 1-16).pgo
-cmp -s scripts/hopscope.pgo "$pgo" || { rm -f "$pgo"; cp scripts/hopscope.pgo "$pgo.$$"; mv "$pgo.$$" "$pgo"; }
+pgo=${XDG_CACHE_HOME:-$HOME/.cache}/hopscope/$(sha256sum scripts/hopscope.pgo | cut -c 1-16).pgo
+mkdir -p "${pgo%/*}"
+cmp -s scripts/hopscope.pgo "$pgo" || { cp scripts/hopscope.pgo "$pgo.$$"; mv "$pgo.$$" "$pgo"; }
 flags=(-trimpath "-gcflags=github.com/hopscope/hopscope/...=-pgoprofile=$pgo")
 
 export CGO_ENABLED=0
