@@ -218,7 +218,17 @@ func (t *Tracker) close(r *record) {
 	for _, o := range r.deps {
 		t.decide(o)
 	}
-	r.deps = nil
+	// What they know of the calls before them serves nobody any more, and would keep
+	// all of them for as long as one is kept.
+	for _, o := range r.deps {
+		if o.before == r {
+			o.prev = nil
+		}
+		if o.root == r {
+			o.call = nil
+		}
+	}
+	r.deps, r.few = nil, [2]*record{}
 }
 
 func without(list []*record, r *record) []*record {

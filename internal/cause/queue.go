@@ -82,7 +82,8 @@ func (t *Tracker) unqueue(a *task) {
 
 // acts takes the message that a is acting on now, if it acts in order; writes is
 // the request that it writes the answer to, nil if it sends a call. A thread that
-// does one thing at a time acts on all that it has read.
+// does one thing at a time acts on all that it has read. The record of u is the
+// caller's, who is done with it in the end (unread), or keeps it (shared).
 func (t *Tracker) acts(a *task, writes *record, now int64) (u unacted, ok bool) {
 	o := &a.proc.order
 	if !a.loops || o.never {
@@ -109,8 +110,6 @@ func (t *Tracker) acts(a *task, writes *record, now int64) (u unacted, ok bool) 
 	if at >= 0 {
 		u = a.queue[at]
 		a.queue[at].r = nil
-		u.r.shared = true
-		t.unread(u.r)
 	}
 	for a.head < len(a.queue) && a.queue[a.head].r == nil {
 		a.head++
@@ -129,11 +128,13 @@ func (t *Tracker) follows(r *record, u unacted) {
 		r.root = u.r
 	}
 	if r.root == nil || r.root.over || len(r.root.deps) >= maxHeld {
-		r.root = nil
+		// Without a request the calls before it are of no use either: a client
+		// that goes on for ever would keep all that it ever made.
+		r.root, r.call = nil, nil
 		return
 	}
 	r.root.dep(r)
-	r.shared = true
+	r.shared, u.r.shared = true, true
 }
 
 // dep notes a call that may be in's doing.

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/hopscope/hopscope/internal/l7"
+	"github.com/hopscope/hopscope/internal/session"
 	"github.com/hopscope/hopscope/internal/stream"
 )
 
@@ -87,5 +89,53 @@ func TestOrders(t *testing.T) {
 		if float64(wrong) > 0.001*float64(right+wrong) || float64(right) < c.recall*float64(all) {
 			t.Errorf("%s: %d of %d right, %d wrong; want %.2f of them", c.name, right, all, wrong, c.recall)
 		}
+	}
+}
+
+// A client that works for ever on many connections at once, and that nobody asks
+// for anything: of what it has done nothing is kept, and its records are used
+// again.
+func TestClientOfItsOwn(t *testing.T) {
+	w := newWorld()
+	w.t.next = func(*Linked) {}
+	me := ctx(1, 0)
+	calls := make([]session.Exchange, 16)
+	for i := range calls {
+		calls[i] = session.Exchange{Conn: w.conn(false), Protocol: &l7.Protocol{}}
+	}
+	n := uint64(0)
+	begin := func(x *session.Exchange) {
+		n++
+		w.now += 1000
+		x.Req = session.Half{Seen: true, Pos: n, Start: w.now, Ctx: me, Last: me}
+		x.Resp = session.Half{}
+		w.t.Began(x)
+	}
+	for i := range calls {
+		begin(&calls[i])
+	}
+	round := func() {
+		for i := 0; i < len(calls); i += 4 {
+			for j := i; j < i+4; j++ { // it reads several answers before it goes on
+				w.now += 1000
+				calls[j].Resp = session.Half{Seen: true, Pos: n, Start: w.now, Ctx: me, Last: me}
+				w.t.Answered(&calls[j])
+				w.t.Put(&calls[j])
+			}
+			for j := i; j < i+4; j++ {
+				begin(&calls[j])
+			}
+		}
+	}
+	for range 100 {
+		round()
+	}
+	for r, k := w.t.tasks[taskKey{pid: 1, id: 1}].last, 0; r != nil; r, k = r.call, k+1 {
+		if k > 0 {
+			t.Fatal("the last call keeps the one before it")
+		}
+	}
+	if got := testing.AllocsPerRun(100, round); got > 0 {
+		t.Errorf("%.1f allocations for 16 calls", got)
 	}
 }

@@ -262,7 +262,8 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		}
 		t.awaited(r)
 	case !a.loops && len(a.open) == 1:
-		t.acts(a, nil, r.start)
+		u, _ := t.acts(a, nil, r.start)
+		t.unread(u.r)
 		r.settle(a.open[0], SameThread, High)
 		return
 	default:
@@ -274,11 +275,17 @@ func (t *Tracker) outbound(r *record, a *task, x *session.Exchange) {
 		if order {
 			t.follows(r, about)
 		}
+		if !born {
+			t.unread(about.r)
+		}
 		if b.in != nil && !b.in.over {
 			r.before, r.mixed, r.evidence = b.in, b.mixed, SocketBirth // shared by its birth
 		} else if r.before, r.prev = a.before(r.start); r.before != nil {
 			r.evidence, r.mixed = SyscallTraceID, a.mixed
 			r.before.shared = true
+			if len(r.before.deps) >= maxHeld {
+				r.prev = nil // a request that goes on and on
+			}
 			if r.prev != nil {
 				r.prev.shared = true
 				r.reused = r.prev.conn == r.conn
@@ -402,6 +409,7 @@ func (t *Tracker) Answered(x *session.Exchange) {
 	if !r.proc.golang {
 		if u, ok := t.acts(a, r, now); ok {
 			t.closes(r, a, u)
+			t.unread(u.r)
 		}
 	}
 	if len(a.handed) == 0 {
@@ -438,7 +446,11 @@ func (t *Tracker) Connecting(sock uint64, ctx *stream.Ctx, now int64) {
 		b.mixed = a.mixed
 	}
 	a.acted = true
-	if b.about, b.order = t.acts(a, nil, now); b.in != nil && b.in.over {
+	if b.about, b.order = t.acts(a, nil, now); b.order {
+		b.about.r.shared = true
+		t.unread(b.about.r)
+	}
+	if b.in != nil && b.in.over {
 		b.in = nil
 	}
 	if b.in == nil && !b.order {
