@@ -17,10 +17,6 @@ func passOn(seed uint64, requests, atOnce, paths int) *world {
 		path    string
 	}
 	var got, sent []*pair
-	conns := []int{}
-	for i := range 2 * atOnce {
-		conns = append(conns, i)
-	}
 	for done, n := 0, 0; done < requests; {
 		switch k := r.IntN(3); {
 		case k == 0 && len(got)+len(sent) < atOnce:

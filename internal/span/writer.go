@@ -176,13 +176,6 @@ func (w *writer) named(k, v string) {
 	}
 }
 
-// num leaves out zero.
-func (w *writer) num(k string, n int64) {
-	if n != 0 {
-		w.int(k, n)
-	}
-}
-
 // all writes attributes that were made before, and are shared.
 func (w *writer) all(list shared) {
 	if len(w.kv)-w.n < len(list.kv) {

@@ -81,13 +81,6 @@ func (in *Instance) log(level int, b []byte) {
 // i32 is v as a result.
 func i32(v int) uint64 { return uint64(uint32(int32(v))) }
 
-func truth(ok bool) uint64 {
-	if ok {
-		return 1
-	}
-	return 0
-}
-
 // deepflowCalls is the module "deepflow".
 func deepflowCalls() []Call {
 	return []Call{

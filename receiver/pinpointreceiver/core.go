@@ -78,13 +78,6 @@ func (c *core) put(from source, id *convert.Identity, path string, body []byte, 
 	c.conv.Put(c.store.Agent(id), path, body, now)
 }
 
-// count counts a message that is nothing to convert.
-func (c *core) count(from source, path string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.received[from][kind(path)]++
-}
-
 // life is the one life that is remembered of an agent since a time in ms.
 func (c *core) life(id string, since int64) (convert.Identity, bool) {
 	c.mu.Lock()

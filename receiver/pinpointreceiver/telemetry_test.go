@@ -31,7 +31,7 @@ func told(t *testing.T, tel *componenttest.Telemetry) map[string]int64 {
 				for _, p := range points {
 					var vs []string
 					for _, kv := range p.Attributes.ToSlice() {
-						vs = append(vs, kv.Value.Emit())
+						vs = append(vs, kv.Value.String())
 					}
 					out[name] += p.Value
 					out[fmt.Sprintf("%s{%s}", name, strings.Join(vs, ","))] = p.Value

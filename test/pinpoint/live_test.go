@@ -172,7 +172,7 @@ func TestAgent(t *testing.T) {
 	if err := collector.Stop(); err != nil {
 		t.Error(err)
 	}
-	collector = start(t, bin, sent)
+	start(t, bin, sent)
 	close(stop)
 	if err := <-busy; err != nil {
 		t.Errorf("an application failed while the collector was away: %v", err)

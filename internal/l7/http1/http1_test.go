@@ -25,7 +25,7 @@ func FuzzAgain(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s, method string, end bool) {
 		for _, side := range []l7.Side{l7.Client, l7.Server} {
-			read := func(text *l7.Text, s string) (int, error, l7.Message, parser) {
+			read := func(text *l7.Text, s string) (int, l7.Message, parser, error) {
 				m := l7.Message{Text: text}
 				p := Protocol.New(l7.DefaultOptions()).(*parser)
 				n, err := p.Parse(side, l7.Window{B: []byte(s), End: end, Req: &l7.Message{Op: method}}, &m)
@@ -33,7 +33,7 @@ func FuzzAgain(f *testing.F) {
 				if len(m.Attrs) == 0 {
 					m.Attrs = nil
 				}
-				return n, err, m, *p
+				return n, m, *p, err
 			}
 			if len(s) == 0 {
 				return
@@ -43,8 +43,8 @@ func FuzzAgain(f *testing.F) {
 				read(warm, s)
 			}
 			for _, s := range []string{s, s[:len(s)-1] + "x", s[:len(s)/2] + "y" + s[len(s)/2+1-len(s)%2:], s} {
-				n, err, m, p := read(new(l7.Text), s)
-				n2, err2, m2, p2 := read(warm, s)
+				n, m, p, err := read(new(l7.Text), s)
+				n2, m2, p2, err2 := read(warm, s)
 				if n != n2 || err != err2 || !reflect.DeepEqual(p, p2) || !reflect.DeepEqual(m, m2) {
 					t.Fatalf("%q\nnew   %d %v %+v %+v\nagain %d %v %+v %+v", s, n, err, m, p, n2, err2, m2, p2)
 				}

@@ -103,7 +103,7 @@ func (d *der) skip(tag byte) { d.take(tag) }
 func (d *der) time(text *l7.Text) string {
 	v := d.take(tagUTCTime)
 	century := "20"
-	if v != nil && len(v) == 13 && v[0] >= '5' {
+	if len(v) == 13 && v[0] >= '5' {
 		century = "19" // two digits of a year are of 1950 to 2049
 	}
 	if v == nil {
