@@ -1,8 +1,9 @@
 // Package cause says which exchange led to which other one, and so what trace
 // an exchange belongs to and which span is its parent.
 //
-// What it rests on so far: the ids that a message carries. An exchange without
-// any stands alone, in a trace of its own.
+// It rests on the ids that messages carry, on who read and sent them in what
+// order, and on what they say (docs/causality.md). An exchange without any of
+// that stands alone, in a trace of its own.
 package cause
 
 import (
