@@ -27,11 +27,30 @@ if [[ $time =~ ^([0-9]+)([smh])$ ]]; then
 fi
 echo "fuzz: ${#targets[@]} targets, each for $time$about"
 
+# fuzz runs one target. Up to Go 1.26 the fuzzer may report its own deadline as
+# a failure of the target, without an input that fails (go.dev/issue/75804): only
+# that is tried again, and counts as a failure when it comes three times.
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+fuzz() {
+	local try
+	for try in 1 2 3; do
+		if go test -run='^$' -fuzz="^$2\$" -fuzztime="$time" -fuzzminimizetime=10x "$1" </dev/null 2>&1 | tee "$out"; then
+			return 0
+		fi
+		if ! grep -q '^    context deadline exceeded$' "$out" || grep -q 'Failing input written' "$out"; then
+			return 1
+		fi
+		echo "fuzz: $1 $2: the fuzzer's own deadline, no input that fails (try $try of 3)"
+	done
+	return 1
+}
+
 failed=()
 for target in "${targets[@]}"; do
 	read -r pkg fuzz <<<"$target"
 	echo "== $pkg $fuzz for $time"
-	go test -run='^$' -fuzz="^$fuzz\$" -fuzztime="$time" -fuzzminimizetime=10x "$pkg" </dev/null || failed+=("$target")
+	fuzz "$pkg" "$fuzz" || failed+=("$target")
 done
 echo "fuzz: ${#targets[@]} targets, ${#failed[@]} failed"
 if [ ${#failed[@]} -gt 0 ]; then
