@@ -31,6 +31,9 @@ table() {
 		pgbench|postgresql|tests with PostgreSQL traffic
 		slapd|slapd|tests with LDAP traffic
 		php-fpm8.2|php8.2-fpm|tests with FastCGI traffic
+		/usr/lib/rabbitmq/bin/rabbitmq-server|rabbitmq-server|tests with AMQP traffic
+		/usr/share/zookeeper/bin/zkServer.sh|zookeeper|tests with ZooKeeper traffic
+		tshark|tshark|what another reader sees in captures that we read in part
 		ip|iproute2|tests in network namespaces
 		iptables|iptables|tests with address translation
 		ethtool|ethtool|tests with address translation
