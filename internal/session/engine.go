@@ -81,9 +81,9 @@ type Engine struct {
 	ruled   map[ruledKey]*l7.Options
 	text    l7.Text
 	free    []*pending
+	spare   *pending // the next request is read into it, see into
 	// live is all sessions, for Tick.
 	live  map[*session]struct{}
-	msg   l7.Message
 	found int   // messages in the chunk in hand
 	cur   mark  // what the chunk in hand is
 	at    mark  // where the message in hand starts
@@ -117,7 +117,6 @@ func New(cfg Config, next func(*Exchange)) *Engine {
 		}
 		e.options = append(e.options, o)
 	}
-	e.msg.Text = &e.text
 	return e
 }
 

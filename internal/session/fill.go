@@ -58,7 +58,9 @@ func (e *Engine) fill(f *Half, at *mark, n uint64, head []byte, m *l7.Message) {
 	}
 	f.Seen = true
 	f.Pos, f.Seq, f.Start, f.Ctx = at.pos, at.seq, at.time, at.ctx
-	f.Msg.Set(m)
+	if m != &f.Msg {
+		f.Msg.Set(m)
+	}
 }
 
 // merge adds what a continuation says.

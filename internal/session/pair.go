@@ -6,7 +6,8 @@ import (
 )
 
 // message takes what the parser made of n bytes at mark at; head is what there
-// is of them. What is still missing of the n bytes is in the half's skip.
+// is of them. What is still missing of the n bytes is in the half's skip. m, which
+// is of into, stays where it is or is empty afterwards.
 func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []byte, m *l7.Message) {
 	h := &s.half[d]
 	side := s.side(d)
@@ -18,6 +19,8 @@ func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []by
 		}
 		e.finish(s, d)
 	}
+	through := m.Through > m.Stream && m.Type == l7.TypeResponse && !m.More
+	stays := false
 	var p *pending
 	switch m.Type {
 	case l7.TypeOneWay:
@@ -30,6 +33,7 @@ func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []by
 	if p != nil {
 		f := p.of(side)
 		first := !f.Seen
+		stays = m == &f.Msg
 		if s.options.Extract != nil {
 			s.show(h, n, head, m)
 		}
@@ -65,8 +69,11 @@ func (e *Engine) message(s *session, d stream.Dir, at *mark, n uint64, head []by
 		h.open, h.more = p, false
 		e.finish(s, d)
 	}
-	if m.Through > m.Stream && m.Type == l7.TypeResponse && s.proto != nil && s.proto.Pairing == l7.ByStream && h.skip == 0 && !m.More {
+	if through && s.proto != nil && s.proto.Pairing == l7.ByStream && h.skip == 0 {
 		e.through(s, d, at, n, head, m)
+	}
+	if !stays {
+		m.Reset()
 	}
 	if sw {
 		e.switched(s)
@@ -397,16 +404,26 @@ func (e *Engine) report(s *session, p *pending, why Incomplete) {
 	}
 }
 
-// pending is an empty exchange, from the free list if it has one.
+// pending is a new exchange; its request may be in it already, see into.
 func (e *Engine) pending(s *session) *pending {
+	p := e.spare
+	e.spare = nil
+	if p == nil {
+		p = e.fresh()
+	}
+	p.Conn, p.Protocol, p.own = s.conn, s.proto, p
+	return p
+}
+
+// fresh is an empty exchange, from the free list if it has one.
+func (e *Engine) fresh() *pending {
 	if n := len(e.free); n > 0 {
 		p := e.free[n-1]
 		e.free = e.free[:n-1]
-		p.Conn, p.Protocol, p.own = s.conn, s.proto, p
 		return p
 	}
-	p := &pending{Exchange: Exchange{Conn: s.conn, Protocol: s.proto}}
-	p.own = p
+	p := &pending{}
+	p.Req.Msg.Text, p.Resp.Msg.Text = &e.text, &e.text
 	return p
 }
 

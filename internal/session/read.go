@@ -47,11 +47,15 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 			off += k
 			h.synced, h.found = true, true
 		}
-		m := &e.msg
-		m.Reset()
+		m := e.into(s, d)
 		n, err := e.parse(s, side, l7.Window{B: w[off:], End: final, Req: s.request(side)}, m)
 		if n <= 0 && (err == nil || err == l7.ErrSkip || err == l7.ErrEnd || err == l7.ErrBlind) {
 			err = l7.ErrLost // a parser that does not move on would never end
+		}
+		switch err {
+		case nil, l7.ErrSkip, l7.ErrEnd, l7.ErrBlind:
+		default:
+			m.Reset() // m may be where an answer is to be
 		}
 		switch err {
 		case nil, l7.ErrSkip, l7.ErrEnd, l7.ErrBlind:
@@ -66,11 +70,13 @@ func (e *Engine) read(s *session, d stream.Dir, b []byte, final bool) {
 				if err == l7.ErrEnd {
 					e.ended(s, d, m)
 				}
-				if m.Over && m.Batch != 0 {
-					e.over(s, m.Batch)
+				over, batch, sw := m.Over, m.Batch, m.Switch
+				m.Reset()
+				if over && batch != 0 {
+					e.over(s, batch)
 				}
 				h.synced = h.synced && err != l7.ErrBlind
-				if !m.Switch {
+				if !sw {
 					break
 				}
 				e.switched(s)
@@ -159,6 +165,22 @@ func (h *half) at(now *mark, pos uint64, m *mark) {
 	*m = *now
 	m.seq += uint32(pos - m.pos)
 	m.pos = pos
+}
+
+// into is where the next message of direction d is read to: empty, and if it can
+// be told, where it will stay, which saves copying it. Whoever does not leave it
+// there resets it.
+func (e *Engine) into(s *session, d stream.Dir) *l7.Message {
+	if h := &s.half[d]; s.side(d) == l7.Server && s.proto.Pairing == l7.InOrder &&
+		s.head < len(s.fifo) && (h.open == nil || !h.more) && s.options.Extract == nil {
+		if p := s.fifo[s.head]; !p.Resp.Seen && !p.Req.Msg.Silent {
+			return &p.Resp.Msg
+		}
+	}
+	if e.spare == nil {
+		e.spare = e.fresh()
+	}
+	return &e.spare.Req.Msg
 }
 
 // request is what the next message of side answers, if that is certain.
