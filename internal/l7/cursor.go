@@ -5,39 +5,78 @@ import (
 	"encoding/binary"
 )
 
-// Cursor reads fixed-width fields off the front of B. A read past the end
-// gives zero and sets the mark that Short reports: read a whole header, ask
-// once.
+// Cursor reads fixed-width fields off the front of bytes. A read past the end
+// gives zero and sets the mark that Short reports, and there is nothing more to
+// read: read a whole header, ask once.
+//
+// It counts a place up rather than cutting bytes off a slice, since a pointer
+// that is written again for every field costs more than the field does.
 type Cursor struct {
-	B     []byte
-	short bool
+	b  []byte
+	at int // beyond len(b) after a read past the end
 }
 
+// NewCursor reads b from its beginning.
+func NewCursor(b []byte) Cursor { return Cursor{b: b} }
+
 // Short reports whether any read went past the end.
-func (c *Cursor) Short() bool { return c.short }
+func (c *Cursor) Short() bool { return c.at > len(c.b) }
 
 // Len is what is left.
-func (c *Cursor) Len() int { return len(c.B) }
+func (c *Cursor) Len() int { return max(len(c.b)-c.at, 0) }
+
+// Rest is what is left, aliased.
+func (c *Cursor) Rest() []byte {
+	if c.at > len(c.b) {
+		return nil
+	}
+	return c.b[c.at:]
+}
+
+// Keep leaves no more than n bytes.
+func (c *Cursor) Keep(n int) {
+	if n = max(n, 0); n < len(c.b)-c.at {
+		c.b = c.b[:c.at+n]
+	}
+}
+
+// Fail is a read past the end: what was read is not what was thought.
+func (c *Cursor) Fail() { c.at = len(c.b) + 1 }
+
+// Peek is the next byte, which stays; 0 at the end.
+func (c *Cursor) Peek() byte {
+	if c.at < len(c.b) {
+		return c.b[c.at]
+	}
+	return 0
+}
 
 // Take is the next n bytes, aliased, or nil when fewer are left.
 func (c *Cursor) Take(n int) []byte {
-	if n < 0 || n > len(c.B) {
-		c.short, c.B = true, nil
+	at := c.at
+	if n < 0 || n > len(c.b)-at {
+		c.at = len(c.b) + 1
 		return nil
 	}
-	b := c.B[:n:n]
-	c.B = c.B[n:]
-	return b
+	c.at = at + n
+	return c.b[at : at+n : at+n]
 }
 
 // Skip drops n bytes.
-func (c *Cursor) Skip(n int) { c.Take(n) }
+func (c *Cursor) Skip(n int) {
+	if n < 0 || n > len(c.b)-c.at {
+		n = len(c.b) + 1 - c.at
+	}
+	c.at += n
+}
 
 // U8 is the next byte.
 func (c *Cursor) U8() byte {
-	if b := c.Take(1); b != nil {
-		return b[0]
+	if at := c.at; at < len(c.b) {
+		c.at = at + 1
+		return c.b[at]
 	}
+	c.at = len(c.b) + 1
 	return 0
 }
 
@@ -99,26 +138,26 @@ func (c *Cursor) U64LE() uint64 {
 
 // Until is what lies before the next sep; sep is read too.
 func (c *Cursor) Until(sep byte) []byte {
-	i := bytes.IndexByte(c.B, sep)
+	rest := c.Rest()
+	i := bytes.IndexByte(rest, sep)
 	if i < 0 {
-		c.short, c.B = true, nil
+		c.Fail()
 		return nil
 	}
-	b := c.B[:i:i]
-	c.B = c.B[i+1:]
-	return b
+	c.at += i + 1
+	return rest[:i:i]
 }
 
 // Line is what lies before the next CR LF, which is read too.
 func (c *Cursor) Line() []byte {
-	i := bytes.Index(c.B, crlf)
+	rest := c.Rest()
+	i := bytes.Index(rest, crlf)
 	if i < 0 {
-		c.short, c.B = true, nil
+		c.Fail()
 		return nil
 	}
-	b := c.B[:i:i]
-	c.B = c.B[i+2:]
-	return b
+	c.at += i + 2
+	return rest[:i:i]
 }
 
 var crlf = []byte("\r\n")

@@ -11,7 +11,7 @@ const maxProtoField = 1 << 16
 // groups, which nobody sends any more, count as that.
 // The format: https://protobuf.dev/programming-guides/encoding/
 func ProtoFields(b []byte, f func(num int, v uint64, s []byte)) bool {
-	c := Cursor{B: b}
+	c := NewCursor(b)
 	for c.Len() > 0 {
 		tag := c.Uvarint()
 		var v uint64

@@ -12,21 +12,33 @@ func (c *Cursor) U24() uint32 {
 // Protocol Buffers, Kafka, Thrift and MQTT have it. One of more than 64 bits
 // counts as a read past the end.
 func (c *Cursor) Uvarint() uint64 {
+	// Nearly all are small.
+	if at := c.at; at < len(c.b) && c.b[at] < 0x80 {
+		c.at = at + 1
+		return uint64(c.b[at])
+	}
+	return c.uvarint()
+}
+
+// uvarint is apart so that the common case is no call.
+//
+//go:noinline
+func (c *Cursor) uvarint() uint64 {
 	var v uint64
-	for i, b := range c.B {
+	for i, b := range c.Rest() {
 		if i == 9 && b > 1 {
 			break
 		}
 		v |= uint64(b&0x7f) << (7 * i)
 		if b < 0x80 {
-			c.B = c.B[i+1:]
+			c.at += i + 1
 			return v
 		}
 		if i == 9 {
 			break
 		}
 	}
-	c.short, c.B = true, nil
+	c.Fail()
 	return 0
 }
 

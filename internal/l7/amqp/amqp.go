@@ -124,7 +124,7 @@ type frame struct {
 
 // readFrame reads the frame at the front of b; ok is false if there is none.
 func readFrame(b []byte) (f frame, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	f.kind = c.U8()
 	f.channel = c.U16()
 	size := c.U32()
@@ -145,7 +145,7 @@ func readFrame(b []byte) (f frame, ok bool) {
 }
 
 func (f *frame) method() method {
-	c := l7.Cursor{B: f.b}
+	c := l7.NewCursor(f.b)
 	return method(c.U32())
 }
 
@@ -222,7 +222,7 @@ func (p *parser) header(side l7.Side, f *frame, m *l7.Message) error {
 	}
 	t := &c.content[side]
 	t.header = false
-	b := l7.Cursor{B: f.b}
+	b := l7.NewCursor(f.b)
 	b.Skip(4) // class, weight
 	t.left = b.U64()
 	if b.Short() {

@@ -11,7 +11,7 @@ func shortstr(c *l7.Cursor) []byte { return c.Take(int(c.U8())) }
 
 // method is a method frame.
 func (p *parser) method(side l7.Side, f *frame, m *l7.Message) error {
-	b := l7.Cursor{B: f.b}
+	b := l7.NewCursor(f.b)
 	k := method(b.U32())
 	i := k.info()
 	if i.role == unknown || i.from&(client<<side) == 0 {

@@ -20,7 +20,7 @@ func properties(c *l7.Cursor, o *l7.Options, m *l7.Message) {
 	text(14) // content encoding
 	if flags>>13&1 != 0 {
 		n := int(c.U32())
-		b := c.B
+		b := c.Rest()
 		cut := n > len(b)
 		if !cut {
 			b = c.Take(n)
@@ -47,7 +47,7 @@ const maxFields = 128
 
 // table looks for ids among the headers, which are names and typed values.
 func table(b []byte, o *l7.Options, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	for range maxFields {
 		if c.Len() == 0 {
 			return

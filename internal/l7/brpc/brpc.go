@@ -39,7 +39,7 @@ func read(b []byte) (total, meta int, ok bool) {
 			return 0, 0, false
 		}
 	}
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	c.Skip(4)
 	size, m := c.U32(), c.U32()
 	if !c.Short() && (size > maxBody || m > size || m > maxMeta) {

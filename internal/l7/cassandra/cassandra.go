@@ -116,7 +116,7 @@ func detect(b []byte) l7.Verdict {
 		}
 		return yes
 	}
-	c := l7.Cursor{B: b[headLen:min(h.n, len(b))]}
+	c := l7.NewCursor(b[headLen:min(h.n, len(b))])
 	room := h.n - headLen
 	if h.flags&flagCompressed != 0 {
 		// Nothing to hold against the header: somebody else's bytes would do too.
@@ -128,11 +128,11 @@ func detect(b []byte) l7.Verdict {
 		if k := int(c.U16()); !c.Short() && k > 64 {
 			return l7.No
 		}
-		if len(c.B) < 11 {
+		if c.Len() < 11 {
 			return l7.More
 		}
 		for _, k := range [...]string{"CQL_VERSION", "COMPRESSION", "DRIVER_NAME", "DRIVER_VERS", "THROW_ON_OV", "NO_COMPACT", "APPLICATION", "CLIENT_ID"} {
-			if string(c.B[:len(k)]) == k {
+			if string(c.Rest()[:len(k)]) == k {
 				return yes
 			}
 		}
@@ -145,7 +145,7 @@ func detect(b []byte) l7.Verdict {
 		if n < 3 || n > room-4 {
 			return l7.No
 		}
-		for i, x := range c.B {
+		for i, x := range c.Rest() {
 			if i >= n {
 				return yes
 			}
@@ -153,7 +153,7 @@ func detect(b []byte) l7.Verdict {
 				return l7.No
 			}
 		}
-		if len(c.B) < min(n, 64) {
+		if c.Len() < min(n, 64) {
 			return l7.More
 		}
 		return yes
@@ -200,8 +200,8 @@ func detect(b []byte) l7.Verdict {
 		if n := c.U16(); !c.Short() && (n == 0 || n > 64) {
 			return l7.No
 		}
-		if k := int(c.U16()); len(c.B) >= 3 {
-			if k >= 3 && k < 64 && c.B[0] >= 'A' && c.B[0] <= 'Z' && c.B[2] >= 'A' && c.B[2] <= 'Z' {
+		if k := int(c.U16()); c.Len() >= 3 {
+			if k >= 3 && k < 64 && c.Rest()[0] >= 'A' && c.Rest()[0] <= 'Z' && c.Rest()[2] >= 'A' && c.Rest()[2] <= 'Z' {
 				return yes
 			}
 			return l7.No
@@ -253,7 +253,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	}
 	m.Stream = uint64(h.stream)
 	m.Version = version(h.version)
-	c := l7.Cursor{B: b[headLen:min(h.n, len(b), maxLook)]}
+	c := l7.NewCursor(b[headLen:min(h.n, len(b), maxLook)])
 	if side == l7.Client {
 		p.request(h, c, m)
 		return h.n, nil
@@ -306,15 +306,15 @@ func text(c *l7.Cursor) (s []byte, whole bool) {
 	if c.Short() || n < 0 {
 		return nil, false
 	}
-	if n > len(c.B) {
+	if n > c.Len() {
 		// Half a table's name is that of another table.
-		for n = len(c.B); n > 0 && c.B[n-1] != ' '; {
+		for n = c.Len(); n > 0 && c.Rest()[n-1] != ' '; {
 			n--
 		}
-		for n > 0 && (c.B[n-1] == ' ' || c.B[n-1] == ',') {
+		for n > 0 && (c.Rest()[n-1] == ' ' || c.Rest()[n-1] == ',') {
 			n--
 		}
-		return c.B[:n], false
+		return c.Rest()[:n], false
 	}
 	return c.Take(n), true
 }

@@ -80,7 +80,7 @@ func (h *head) text(c *l7.Cursor) ([]byte, bool) {
 
 // readHead reads a header; ok is false if b holds none, as far as it goes.
 func readHead(b []byte) (h head, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	if c.U8() != 0xda && len(b) > 0 || len(b) > 1 && b[1] != 0xbb {
 		return h, false
 	}
@@ -143,7 +143,7 @@ func (p *parser) request(h *head, body []byte, m *l7.Message) {
 	var b [20]byte
 	m.Session = m.Text.Copy(strconv.AppendUint(b[:0], h.id, 10))
 	m.Add("hopscope.rpc.serialization", h.serialisation())
-	c := l7.Cursor{B: body}
+	c := l7.NewCursor(body)
 	version, ok := h.text(&c)
 	if !ok || !plain(version) {
 		return
@@ -203,7 +203,7 @@ func (p *parser) response(h *head, body []byte, m *l7.Message) {
 	m.Type = l7.TypeResponse
 	var b [3]byte
 	m.Code = m.Text.Copy(strconv.AppendUint(b[:0], uint64(h.status), 10))
-	c := l7.Cursor{B: body}
+	c := l7.NewCursor(body)
 	hessian := h.hessian()
 	switch h.status {
 	case 20:

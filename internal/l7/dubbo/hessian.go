@@ -10,9 +10,9 @@ import (
 
 // chars takes n UTF-16 characters, which is how Hessian counts a text's length.
 func chars(c *l7.Cursor, n int) []byte {
-	i := 0
-	for ; n > 0 && i < len(c.B); n-- {
-		switch x := c.B[i]; {
+	i, b := 0, c.Rest()
+	for ; n > 0 && i < len(b); n-- {
+		switch x := b[i]; {
 		case x < 0x80:
 			i++
 		case x < 0xe0:
@@ -25,7 +25,7 @@ func chars(c *l7.Cursor, n int) []byte {
 		}
 	}
 	if n > 0 {
-		i = len(c.B) + 1
+		i = len(b) + 1
 	}
 	return c.Take(i)
 }
@@ -33,9 +33,9 @@ func chars(c *l7.Cursor, n int) []byte {
 // text reads a string of one chunk.
 func text(c *l7.Cursor) ([]byte, bool) {
 	// Most are short and ASCII, where characters are bytes.
-	if b := c.B; len(b) > 0 && b[0] <= 0x1f {
+	if b := c.Rest(); len(b) > 0 && b[0] <= 0x1f {
 		if n := int(b[0]) + 1; n <= len(b) && ascii(b[1:n]) {
-			c.B = b[n:]
+			c.Skip(n)
 			return b[1:n:n], true
 		}
 	}
@@ -106,7 +106,7 @@ func typeName(c *l7.Cursor) bool {
 	if c.Len() == 0 {
 		return false
 	}
-	if x := c.B[0]; x <= 0x1f || x >= 0x30 && x <= 0x33 || x == 'S' {
+	if x := c.Peek(); x <= 0x1f || x >= 0x30 && x <= 0x33 || x == 'S' {
 		_, ok := text(c)
 		return ok
 	}
@@ -122,7 +122,7 @@ func (s *skipper) value(c *l7.Cursor, depth int) bool {
 	if c.Len() == 0 {
 		return false
 	}
-	x := c.B[0]
+	x := c.Peek()
 	switch {
 	case x <= 0x1f, x >= 0x30 && x <= 0x33, x == 'S':
 		_, ok := text(c)
@@ -224,7 +224,7 @@ func (s *skipper) times(c *l7.Cursor, n, depth int) bool {
 // until skips values up to a Z.
 func (s *skipper) until(c *l7.Cursor, depth int) bool {
 	for c.Len() > 0 {
-		if c.B[0] == 'Z' {
+		if c.Peek() == 'Z' {
 			c.U8()
 			return true
 		}
@@ -246,12 +246,12 @@ func (s *skipper) entries(c *l7.Cursor, f func(k, v []byte)) {
 	default:
 		return
 	}
-	for c.Len() > 0 && c.B[0] != 'Z' {
+	for c.Len() > 0 && c.Peek() != 'Z' {
 		k, ok := text(c)
 		if !ok || c.Len() == 0 {
 			return
 		}
-		if x := c.B[0]; x <= 0x1f || x >= 0x30 && x <= 0x33 || x == 'S' {
+		if x := c.Peek(); x <= 0x1f || x >= 0x30 && x <= 0x33 || x == 'S' {
 			v, ok := text(c)
 			if !ok {
 				return

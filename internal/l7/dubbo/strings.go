@@ -15,8 +15,8 @@ func kryo(c *l7.Cursor) ([]byte, bool) {
 	if c.Len() == 0 {
 		return nil, false
 	}
-	if c.B[0]&0x80 == 0 {
-		for i, x := range c.B[:min(c.Len(), maxString)] {
+	if c.Peek()&0x80 == 0 {
+		for i, x := range c.Rest()[:min(c.Len(), maxString)] {
 			if x&0x80 != 0 {
 				b := append([]byte(nil), c.Take(i+1)...)
 				b[i] &= 0x7f

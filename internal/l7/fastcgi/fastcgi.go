@@ -78,7 +78,7 @@ type record struct {
 // read reads the record at the front of b; ok is false if there is none, as far
 // as b goes.
 func read(b []byte) (r record, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	if v := c.U8(); v != 1 && len(b) > 0 {
 		return r, false
 	}
@@ -253,7 +253,7 @@ func refusal(s byte) string {
 // status reads the headers that the output begins with: if they end without a
 // Status it is 200.
 func (p *parser) status(b []byte, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	for m.Code == "" {
 		line := c.Until('\n')
 		if c.Short() {

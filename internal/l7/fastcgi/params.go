@@ -10,7 +10,7 @@ import (
 // params reads the request, of which cut says that the end is missing: its names and values are those of CGI,
 // https://www.rfc-editor.org/rfc/rfc3875#section-4.1.
 func (p *parser) params(b []byte, cut bool, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	var uri, script, query, host, name []byte
 	for c.Len() > 0 {
 		k, v, ok := pair(&c)

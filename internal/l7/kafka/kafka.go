@@ -81,7 +81,7 @@ type head struct {
 
 // readHead reads the header of a request; ok is false if b holds none.
 func readHead(b []byte) (h head, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	h.size = int32(c.U32())
 	h.key = int16(c.U16())
 	v := int16(c.U16())
@@ -101,7 +101,7 @@ func readHead(b []byte) (h head, ok bool) {
 	}
 	h.version = int8(v)
 	if len(b) >= 12 && h.key == 7 && v == 0 { // ControlledShutdown 0 has no client id
-		h.body = c.B
+		h.body = c.Rest()
 		return h, h.size == 12
 	}
 	if c.Short() {
@@ -112,9 +112,9 @@ func readHead(b []byte) (h head, ok bool) {
 		return h, false
 	}
 	if n > 0 {
-		if int(n) > len(c.B) {
+		if int(n) > c.Len() {
 			h.short = true
-			h.client = c.B
+			h.client = c.Rest()
 		} else {
 			h.client = c.Take(int(n))
 		}
@@ -125,9 +125,9 @@ func readHead(b []byte) (h head, ok bool) {
 		}
 	}
 	if !h.short {
-		h.body = c.B
-		if int64(len(h.body)) > int64(h.size)+4-int64(len(b)-len(c.B)) {
-			h.body = h.body[:int64(h.size)+4-int64(len(b)-len(c.B))]
+		h.body = c.Rest()
+		if int64(len(h.body)) > int64(h.size)+4-int64(len(b)-c.Len()) {
+			h.body = h.body[:int64(h.size)+4-int64(len(b)-c.Len())]
 		}
 	}
 	return h, true
@@ -161,7 +161,7 @@ func detect(b []byte) l7.Verdict {
 // without a client's id must do to be believed.
 func named(h head) bool {
 	a := &apis[h.key]
-	w := walk{c: l7.Cursor{B: h.body}, version: h.version, flexible: h.version >= a.flexible}
+	w := walk{c: l7.NewCursor(h.body), version: h.version, flexible: h.version >= a.flexible}
 	w.tags()
 	switch h.key {
 	case apiVersions:
@@ -193,7 +193,7 @@ func legal(b []byte) bool {
 // plausibleProduce looks into the body: an answer with a small correlation id
 // looks like the header of a Produce, with the topic as the client's id.
 func plausibleProduce(h head) l7.Verdict {
-	w := walk{c: l7.Cursor{B: h.body}, version: h.version, flexible: h.version >= apis[produce].flexible}
+	w := walk{c: l7.NewCursor(h.body), version: h.version, flexible: h.version >= apis[produce].flexible}
 	w.tags()
 	if h.version >= 3 {
 		w.text()
@@ -226,7 +226,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	if len(w.B) < 4 {
 		return 0, l7.ErrMore
 	}
-	c := l7.Cursor{B: w.B}
+	c := l7.NewCursor(w.B)
 	size := int32(c.U32())
 	if p.sasl && side == l7.Server && size >= 0 && size < 4 {
 		return 4 + int(size), l7.ErrSkip // a bare token, which may be empty
@@ -274,7 +274,7 @@ func (p *parser) request(b []byte, total int, m *l7.Message) (int, error) {
 		return total, l7.ErrSkip
 	}
 	if !h.short && h.version <= a.max {
-		wk := walk{c: l7.Cursor{B: h.body}, version: h.version, flexible: h.version >= a.flexible}
+		wk := walk{c: l7.NewCursor(h.body), version: h.version, flexible: h.version >= a.flexible}
 		wk.tags() // of the header
 		switch h.key {
 		case produce:
@@ -325,7 +325,7 @@ func (p *parser) describe(w *walk, m *l7.Message) {
 }
 
 func (p *parser) response(b []byte, total int, m *l7.Message) (int, error) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	c.Skip(4)
 	corr := int32(c.U32())
 	if c.Short() {
@@ -345,7 +345,7 @@ func (p *parser) response(b []byte, total int, m *l7.Message) (int, error) {
 	w := walk{c: c, version: k.version, flexible: k.version >= a.flexible}
 	if k.key != apiVersions { // whose answer keeps the old header, so that old clients can read it
 		w.tags()
-	} else if k.version >= a.flexible && len(c.B) >= 2 && c.B[0] == 0 && c.B[1] == 35 {
+	} else if k.version >= a.flexible && c.Len() >= 2 && string(c.Rest()[:2]) == "\x00\x23" {
 		w.flexible = false // UNSUPPORTED_VERSION is answered in version 0
 	}
 	// A body cut before its end may hold an error behind the part that has none;
@@ -410,7 +410,7 @@ func (p *parser) Find(side l7.Side, b []byte) int {
 }
 
 func (p *parser) answers(b []byte) bool {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	size := int32(c.U32())
 	corr := int32(c.U32())
 	if c.Short() || size < 4 || size > maxMessage {
@@ -420,7 +420,7 @@ func (p *parser) answers(b []byte) bool {
 		return false
 	}
 	if next := int(size) + 4; next < len(b) {
-		n := l7.Cursor{B: b[next:]}
+		n := l7.NewCursor(b[next:])
 		size = int32(n.U32())
 		return n.Short() || (size >= 4 && size <= maxMessage)
 	}

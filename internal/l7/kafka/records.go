@@ -33,7 +33,7 @@ const batchHead = 61
 // beyond b.
 func (r *batches) read(b []byte, cut bool) {
 	for len(b) >= 17 {
-		c := l7.Cursor{B: b}
+		c := l7.NewCursor(b)
 		base := int64(c.U64())
 		size := int64(int32(c.U32()))
 		c.Skip(4) // leader epoch; before v2: CRC
@@ -91,21 +91,19 @@ func (r *batches) first(base int64, attrs byte) {
 // records reads the headers of n records in size bytes; it reports whether all
 // were there and say the same.
 func (r *batches) records(c *l7.Cursor, n, size int64) bool {
-	if size < int64(len(c.B)) {
-		c.B = c.B[:max(size, 0)]
-	}
+	c.Keep(int(max(min(size, int64(c.Len())), 0)))
 	for ; n > 0; n-- {
 		length := c.Varint()
-		if length <= 0 || length > int64(len(c.B)) {
+		if length <= 0 || length > int64(c.Len()) {
 			return false
 		}
-		rec := l7.Cursor{B: c.Take(int(length))}
+		rec := l7.NewCursor(c.Take(int(length)))
 		rec.Skip(1)
 		rec.Varint()
 		rec.Varint()
 		field(&rec)
 		field(&rec)
-		heads := rec.B
+		heads := rec.Rest()
 		if r.some && string(heads) == string(r.heads) {
 			continue
 		}
@@ -137,7 +135,7 @@ func (r *batches) records(c *l7.Cursor, n, size int64) bool {
 // they find the same in every record.
 func (r *batches) extract(heads []byte) {
 	one := l7.Message{Text: r.text, Type: r.kind}
-	c := l7.Cursor{B: heads}
+	c := l7.NewCursor(heads)
 	for h := c.Varint(); h > 0 && !c.Short(); h-- {
 		k := field(&c)
 		v := field(&c)
@@ -158,8 +156,8 @@ func field(c *l7.Cursor) []byte {
 	if n < 0 {
 		return nil
 	}
-	if n > int64(len(c.B)) {
-		c.Take(len(c.B) + 1)
+	if n > int64(c.Len()) {
+		c.Fail()
 		return nil
 	}
 	return c.Take(int(n))

@@ -11,14 +11,14 @@ func (p *parser) response(h header, b []byte, m *l7.Message) (int, error) {
 	m.Type, m.Stream = l7.TypeResponse, uint64(h.to)
 	switch h.op {
 	case opMsg:
-		c := l7.Cursor{B: b}
+		c := l7.NewCursor(b)
 		flags := c.U32LE()
 		if flags&0xffff&^flagsKnown != 0 {
 			return 0, l7.ErrLost
 		}
 		var topology bool
 		if kind := c.U8(); kind == 0 && !c.Short() {
-			doc, _ := document(c.B)
+			doc, _ := document(c.Rest())
 			topology = p.answer(h, doc, m)
 		}
 		if p.chained && h.to == p.chain {
@@ -35,13 +35,13 @@ func (p *parser) response(h header, b []byte, m *l7.Message) (int, error) {
 			m.More = !topology
 		}
 	case opReply:
-		c := l7.Cursor{B: b}
+		c := l7.NewCursor(b)
 		flags := c.U32LE()
 		c.Skip(16)
 		if c.Short() {
 			break
 		}
-		doc, _ := document(c.B)
+		doc, _ := document(c.Rest())
 		p.answer(h, doc, m)
 		const cursorNotFound, queryFailure = 1, 2
 		if flags&(cursorNotFound|queryFailure) != 0 && !m.Status.Failed() {

@@ -141,7 +141,7 @@ func (p *parser) request(h header, b []byte, m *l7.Message) (int, error) {
 	m.Session = number(m.Text, uint64(h.id))
 	switch h.op {
 	case opMsg:
-		c := l7.Cursor{B: b}
+		c := l7.NewCursor(b)
 		flags := c.U32LE()
 		if flags&0xffff&^flagsKnown != 0 {
 			return 0, l7.ErrLost
@@ -149,9 +149,9 @@ func (p *parser) request(h header, b []byte, m *l7.Message) (int, error) {
 		if flags&flagMoreToCome != 0 {
 			m.Type = l7.TypeOneWay
 		}
-		p.sections(h, c.B, m)
+		p.sections(h, c.Rest(), m)
 	case opQuery:
-		c := l7.Cursor{B: b}
+		c := l7.NewCursor(b)
 		c.Skip(4)
 		ns := c.Until(0)
 		c.Skip(8) // to skip, to return
@@ -161,7 +161,7 @@ func (p *parser) request(h header, b []byte, m *l7.Message) (int, error) {
 		}
 		db, coll := split(ns)
 		m.Domain = m.Text.Copy(db)
-		doc, _ := document(c.B)
+		doc, _ := document(c.Rest())
 		if string(coll) == "$cmd" || string(coll) == "$cmd.sys.inprog" {
 			p.command(h, doc, m)
 			break
@@ -182,7 +182,7 @@ func (p *parser) request(h header, b []byte, m *l7.Message) (int, error) {
 	case opKillCursors:
 		m.Type, m.Op = l7.TypeOneWay, "killCursors"
 	case opCompressed:
-		if c := (l7.Cursor{B: b}); c.U32LE() != opMsg && !c.Short() {
+		if c := l7.NewCursor(b); c.U32LE() != opMsg && !c.Short() {
 			if op := binary.LittleEndian.Uint32(b); op != opQuery && op != opGetMore {
 				m.Type = l7.TypeOneWay
 			}
@@ -195,7 +195,7 @@ func (p *parser) request(h header, b []byte, m *l7.Message) (int, error) {
 
 // plain reads the operations that were before commands: int32, namespace.
 func (p *parser) plain(op string, b []byte, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	c.Skip(4)
 	m.Op = op
 	namespace(m, c.Until(0))
@@ -244,16 +244,16 @@ func (p *parser) sections(h header, b []byte, m *l7.Message) {
 			if n > len(b) {
 				return // which command it is for comes too late, or came before
 			}
-			c := l7.Cursor{B: b[4:n]}
+			c := l7.NewCursor(b[4:n])
 			c.Until(0)
 			docs := 0
-			for len(c.B) > 0 {
-				_, k := document(c.B)
-				if k == 0 || k > len(c.B) {
+			for c.Len() > 0 {
+				_, k := document(c.Rest())
+				if k == 0 || k > c.Len() {
 					docs = 0
 					break
 				}
-				c.B = c.B[k:]
+				c.Skip(k)
 				docs++
 			}
 			// The convention wants the size of a batch, and one is no batch.

@@ -106,7 +106,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	if len(k.b) > look {
 		k.b = k.b[:look]
 	}
-	c := l7.Cursor{B: k.b}
+	c := l7.NewCursor(k.b)
 	var err error
 	if side == l7.Client {
 		err = p.fromClient(&k, &c, m)
@@ -175,7 +175,7 @@ func (p *parser) connect(c *l7.Cursor, m *l7.Message) error {
 	}
 	*p = parser{opts: p.opts, level: level}
 	if level == 5 {
-		props := l7.Cursor{B: c.Take(int(c.Uvarint()))}
+		props := l7.NewCursor(c.Take(int(c.Uvarint())))
 		p.properties(&props, m, l7.Client)
 	}
 	id := c.Take(int(c.U16()))

@@ -145,7 +145,7 @@ func follows(b []byte, at int, side l7.Side) bool {
 
 // topical reports whether a PUBLISH names a legal topic.
 func topical(p packet) bool {
-	c := l7.Cursor{B: p.b}
+	c := l7.NewCursor(p.b)
 	n := int(c.U16())
 	size := p.size
 	if c.Short() {
@@ -154,7 +154,7 @@ func topical(p packet) bool {
 	if n == 0 || n+2 > size || (p.flags&6 != 0 && n+4 > size) {
 		return false
 	}
-	t := c.B[:min(n, len(c.B))]
+	t := c.Rest()[:min(n, c.Len())]
 	for _, x := range t {
 		if x < 0x20 || x == '+' || x == '#' || x == 0x7f {
 			return false
@@ -166,7 +166,7 @@ func topical(p packet) bool {
 
 // filters reports whether a SUBSCRIBE of version 3 is exactly its filters.
 func filters(p packet) bool {
-	c := l7.Cursor{B: p.b}
+	c := l7.NewCursor(p.b)
 	if c.U16() == 0 {
 		return false
 	}

@@ -28,7 +28,7 @@ func (p *parser) publish(side l7.Side, k *packet, c *l7.Cursor, m *l7.Message) e
 		before := c.Len()
 		size := int(c.Uvarint())
 		body -= before - c.Len() + size
-		props := l7.Cursor{B: c.B[:min(max(size, 0), len(c.B))]}
+		props := l7.NewCursor(c.Rest()[:min(max(size, 0), c.Len())])
 		alias := p.properties(&props, m, side)
 		topic = p.alias(side, alias, topic)
 	}

@@ -121,9 +121,9 @@ func statement(arg []byte) []byte {
 		return arg
 	}
 	count := int(arg[0])
-	c := l7.Cursor{B: arg[2:]}
+	c := l7.NewCursor(arg[2:])
 	if count == 0 {
-		return c.B
+		return c.Rest()
 	}
 	nulls := c.Take((count + 7) / 8)
 	if c.U8() != 1 {
@@ -158,7 +158,7 @@ func statement(arg []byte) []byte {
 	if c.Short() {
 		return nil
 	}
-	return c.B
+	return c.Rest()
 }
 
 // lenenc is a length-encoded number; what is too large to be true is beyond any
@@ -213,7 +213,7 @@ func (p *parser) login(w l7.Window, n int, m *l7.Message) (int, error) {
 		p.caps &= caps
 	}
 	p.sane, p.auth = true, true
-	c := l7.Cursor{B: b[headerLen+32 : min(len(b), headerLen+n)]}
+	c := l7.NewCursor(b[headerLen+32 : min(len(b), headerLen+n)])
 	c.Until(0) // the user
 	switch {
 	case caps&capLenencAuth != 0:

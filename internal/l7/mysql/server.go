@@ -247,7 +247,7 @@ func (p *parser) result(body []byte, m *l7.Message) (done, ok bool) {
 	case 0xfe:
 		return false, false
 	}
-	c := l7.Cursor{B: body}
+	c := l7.NewCursor(body)
 	p.left = lenenc(&c)
 	if c.Short() || p.left == 0 || p.left > 4096 || c.Len() > 1 { // a table has at most 4096 columns
 		return false, false
@@ -256,7 +256,7 @@ func (p *parser) result(body []byte, m *l7.Message) (done, ok bool) {
 		m.Status = l7.StatusOK
 	}
 	p.phase = atColumns
-	if c.Len() == 1 && c.B[0] == 0 { // MariaDB: the client knows the columns
+	if c.Len() == 1 && c.Peek() == 0 { // MariaDB: the client knows the columns
 		p.phase = afterColumns
 	}
 	return false, true
@@ -289,7 +289,7 @@ func (p *parser) end(body []byte, m *l7.Message) {
 
 // okPacket is what an OK packet says of rows, -1 if it is cut, and its status.
 func okPacket(body []byte) (affected int64, status int) {
-	c := l7.Cursor{B: body[1:]}
+	c := l7.NewCursor(body[1:])
 	affected = int64(lenenc(&c))
 	lenenc(&c)
 	status = int(c.U16LE())
@@ -370,7 +370,7 @@ func (p *parser) prepare(w l7.Window, body []byte, at int, m *l7.Message) (int, 
 	if body[0] != 0 || len(body) < 9 {
 		return 0, l7.ErrLost
 	}
-	c := l7.Cursor{B: body[1:]}
+	c := l7.NewCursor(body[1:])
 	id, columns, params := c.U32LE(), int(c.U16LE()), int(c.U16LE())
 	req := w.Req
 	if req.Note&noteCut == 0 {
@@ -392,7 +392,7 @@ func (p *parser) greeting(w l7.Window, n int) (int, error) {
 	if len(b) < headerLen+n && !w.End {
 		return 0, l7.ErrMore
 	}
-	c := l7.Cursor{B: b[headerLen+1 : min(len(b), headerLen+n)]}
+	c := l7.NewCursor(b[headerLen+1 : min(len(b), headerLen+n)])
 	c.Until(0)
 	c.Skip(4 + 8 + 1)
 	caps := uint32(c.U16LE())

@@ -240,7 +240,7 @@ func (p *parser) key(subject []byte) uint64 { return maphash.Bytes(p.seed, subje
 
 // headers looks for ids and for the server's status.
 func (p *parser) headers(b []byte, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	if v := c.Line(); bytes.HasPrefix(v, []byte("NATS/1.0 ")) {
 		code, text, _ := bytes.Cut(v[9:], []byte(" "))
 		p.status(m, code, text)

@@ -180,7 +180,7 @@ func (p *parser) message(r *reader, m *l7.Message) {
 		return
 	}
 	m.AddInt("messaging.message.body.size", int64(len(content)))
-	held := l7.Cursor{B: r.content()}
+	held := l7.NewCursor(r.content())
 	properties(&held, func(key []byte, v value) {
 		if len(v.text) > 0 {
 			p.opts.Header(m, key, v.text)

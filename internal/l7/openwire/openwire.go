@@ -108,7 +108,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 
 // offer reads what a side can. It is always in the loose form.
 func (p *parser) offer(f *format, b []byte) bool {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	if string(c.Take(len(magic))) != magic {
 		return false
 	}
@@ -120,7 +120,7 @@ func (p *parser) offer(f *format, b []byte) bool {
 	if c.U8() == 0 {
 		return true
 	}
-	c = l7.Cursor{B: c.Take(int(c.U32()))}
+	c = l7.NewCursor(c.Take(int(c.U32())))
 	properties(&c, func(key []byte, v value) {
 		on := v.number != 0
 		switch string(key) {
@@ -153,7 +153,7 @@ func (p *parser) command(side l7.Side, kind byte, b []byte, m *l7.Message) error
 	if !s.known {
 		return l7.ErrSkip
 	}
-	r := reader{c: l7.Cursor{B: b}, format: s, side: &p.sides[side], text: m.Text}
+	r := reader{c: l7.NewCursor(b), format: s, side: &p.sides[side], text: m.Text}
 	if s.tight {
 		r.bits = bits(&r.c)
 	}

@@ -38,7 +38,7 @@ func (r *reader) bool() bool {
 	i := r.bit
 	r.bit++
 	if i>>3 >= len(r.bits) {
-		r.c.Take(len(r.c.B) + 1) // nothing more can be told
+		r.c.Fail() // nothing more can be told
 		return false
 	}
 	return r.bits[i>>3]>>(i&7)&1 != 0
@@ -84,7 +84,7 @@ func (r *reader) content() []byte {
 		r.c.Take(-1)
 		return nil
 	}
-	if v := r.c.B; int(n) > len(v) { // cut: the part that is there
+	if v := r.c.Rest(); int(n) > len(v) { // cut: the part that is there
 		r.c.Take(len(v) + 1)
 		return v
 	}
@@ -126,7 +126,7 @@ func (r *reader) nested() string {
 		return ""
 	}
 	if r.depth++; r.depth > maxDepth {
-		r.c.Take(len(r.c.B) + 1)
+		r.c.Fail()
 		return ""
 	}
 	defer func() { r.depth-- }()
@@ -176,7 +176,7 @@ func (r *reader) nested() string {
 		r.content()
 		return ""
 	}
-	r.c.Take(len(r.c.B) + 1)
+	r.c.Fail()
 	return ""
 }
 

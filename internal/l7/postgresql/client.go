@@ -105,7 +105,7 @@ func (p *parser) startup(w l7.Window, m *l7.Message) (int, error) {
 	if len(b) < n && !w.End {
 		return 0, l7.ErrMore
 	}
-	c := l7.Cursor{B: b[8:min(n, len(b))]}
+	c := l7.NewCursor(b[8:min(n, len(b))])
 	var user, db []byte
 	for {
 		k := c.Until(0)
@@ -288,14 +288,14 @@ func count(b []byte, tag byte) (k int) {
 func (p *parser) follow(b []byte, m *l7.Message) (st *statement) {
 	for len(b) >= tagged {
 		n, _ := length(b)
-		c := l7.Cursor{B: b[tagged:min(n, len(b))]}
+		c := l7.NewCursor(b[tagged:min(n, len(b))])
 		switch b[0] {
 		case 'P':
 			name := c.Until(0)
 			if c.Short() {
 				return nil
 			}
-			sqltext.ReadAs(sqltext.Standard, p.opt, words(c.B), m)
+			sqltext.ReadAs(sqltext.Standard, p.opt, words(c.Rest()), m)
 			p.names.prepare(name, take(m))
 			st = p.names.find(name)
 		case 'B':

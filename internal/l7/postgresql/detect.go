@@ -239,7 +239,7 @@ func query(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 
 // parse: two texts, and as many types as they say.
 func parse(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
-	c := l7.Cursor{B: v}
+	c := l7.NewCursor(v)
 	name := c.Until(0)
 	if c.Short() {
 		return short(v, whole, maxNameLen)
@@ -247,7 +247,7 @@ func parse(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 	if len(name) > maxNameLen || !all(name) {
 		return l7.No
 	}
-	text := c.B
+	text := c.Rest()
 	stmt := c.Until(0)
 	if c.Short() {
 		if !all(text) || whole {
@@ -261,11 +261,11 @@ func parse(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 	if !all(stmt) {
 		return l7.No
 	}
-	if len(c.B) < 2 {
+	if c.Len() < 2 {
 		return more(whole)
 	}
 	k := int(c.U16())
-	if whole && len(c.B) != 4*k {
+	if whole && c.Len() != 4*k {
 		return l7.No
 	}
 	return yes
@@ -273,9 +273,9 @@ func parse(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 
 // bind: two names, formats, values, formats.
 func bind(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
-	c := l7.Cursor{B: v}
+	c := l7.NewCursor(v)
 	for range 2 {
-		rest := c.B
+		rest := c.Rest()
 		name := c.Until(0)
 		if c.Short() {
 			return short(rest, whole, maxNameLen)
@@ -315,7 +315,7 @@ func bind(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 		}
 		return l7.No
 	}
-	if !whole || len(c.B) != 0 {
+	if !whole || c.Len() != 0 {
 		return l7.No
 	}
 	return yes
@@ -329,14 +329,14 @@ func fields(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 	if v[0] != 'S' || v[1] < 'A' {
 		return l7.No
 	}
-	c := l7.Cursor{B: v}
+	c := l7.NewCursor(v)
 	for k := 0; ; k++ {
 		f := c.U8()
 		if c.Short() {
 			return more(whole)
 		}
 		if f == 0 {
-			if k >= 3 && len(c.B) == 0 && whole {
+			if k >= 3 && c.Len() == 0 && whole {
 				return yes
 			}
 			return l7.No
@@ -344,7 +344,7 @@ func fields(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 		if f < 'A' || f > 'z' {
 			return l7.No
 		}
-		rest := c.B
+		rest := c.Rest()
 		t := c.Until(0)
 		if c.Short() {
 			if !all(rest) {
@@ -360,7 +360,7 @@ func fields(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 
 // columns: as many as it says, of a name and 18 bytes.
 func columns(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
-	c := l7.Cursor{B: v}
+	c := l7.NewCursor(v)
 	k := int(c.U16())
 	if c.Short() {
 		return more(whole)
@@ -388,7 +388,7 @@ func columns(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 			return yes
 		}
 	}
-	if whole && len(c.B) == 0 {
+	if whole && c.Len() == 0 {
 		return yes
 	}
 	return l7.No
@@ -396,7 +396,7 @@ func columns(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 
 // row: as many values as it says, each with its length.
 func row(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
-	c := l7.Cursor{B: v}
+	c := l7.NewCursor(v)
 	k := int(c.U16())
 	if c.Short() {
 		return more(whole)
@@ -416,7 +416,7 @@ func row(v []byte, whole bool, yes l7.Verdict) l7.Verdict {
 			return more(whole)
 		}
 	}
-	if whole && len(c.B) == 0 {
+	if whole && c.Len() == 0 {
 		return yes
 	}
 	return l7.No

@@ -253,7 +253,7 @@ func (p *parser) failure(w l7.Window, n int, kind uint64, m *l7.Message) (int, e
 	if need := min(n, maxLook); len(b) < need && !w.End {
 		return 0, l7.ErrMore
 	}
-	c := l7.Cursor{B: b[tagged:min(n, len(b), maxLook)]}
+	c := l7.NewCursor(b[tagged:min(n, len(b), maxLook)])
 	m.Status = l7.StatusServerError
 	for {
 		f := c.U8()

@@ -121,7 +121,7 @@ type frame struct {
 }
 
 func read(b []byte) (f frame, ok, more bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	total, size := c.U32(), c.U32()
 	if len(b) >= 4 && (total < 6 || total > maxFrame) || len(b) >= 8 && (size < 2 || size > total-4) {
 		return f, false, false
@@ -155,7 +155,7 @@ func read(b []byte) (f frame, ok, more bool) {
 	if f.typ < len(kinds) {
 		f.kind = kinds[f.typ]
 	}
-	f.rest = c.B[:min(len(c.B), f.total-8-int(size))]
+	f.rest = c.Rest()[:min(c.Len(), f.total-8-int(size))]
 	return f, true, false
 }
 
@@ -311,12 +311,12 @@ func (p *parser) consumed(m *l7.Message, id uint64) {
 // metadata reads the properties in front of a payload:
 // [0e01 checksum] size MessageMetadata.
 func (p *parser) metadata(b []byte, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	if len(b) >= 2 && b[0] == 0x0e && b[1] == 0x02 { // broker entry metadata
 		c.Skip(2)
 		c.Skip(int(c.U32()))
 	}
-	if c.Len() >= 2 && c.B[0] == 0x0e && c.B[1] == 0x01 {
+	if c.Len() >= 2 && string(c.Rest()[:2]) == "\x0e\x01" {
 		c.Skip(6)
 	}
 	meta := c.Take(int(c.U32()))

@@ -26,7 +26,7 @@ const maxFields = 64
 
 // readHead reads the lengths: of all, and of the header with its kind on top.
 func readHead(b []byte) (total, header int, kind byte, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	size, h := c.U32(), c.U32()
 	kind, header = byte(h>>24), int(h&0xffffff)
 	if len(b) >= 4 && (size < 8 || size > maxFrame) {
@@ -69,7 +69,7 @@ func read(kind byte, b []byte, ext []field) (command, bool) {
 // readBinary reads RocketMQ's own form,
 // https://github.com/apache/rocketmq/blob/develop/remoting/src/main/java/org/apache/rocketmq/remoting/protocol/RocketMQSerializable.java
 func readBinary(b []byte, ext []field) (x command, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	x.b = b
 	x.code = int64(c.U16())
 	language := c.U8()
@@ -77,7 +77,7 @@ func readBinary(b []byte, ext []field) (x command, ok bool) {
 	x.opaque = int64(int32(c.U32()))
 	x.flag = int64(int32(c.U32()))
 	x.remark = c.Take(int(c.U32()))
-	e := l7.Cursor{B: c.Take(int(c.U32()))}
+	e := l7.NewCursor(c.Take(int(c.U32())))
 	if c.Short() || c.Len() != 0 || language > 20 {
 		return x, false
 	}

@@ -151,7 +151,7 @@ const maxStored = 2 << 10
 // stored reads the first of the messages that a pull brings, in the form that
 // the broker stores them in (MessageDecoder).
 func (p *parser) stored(b []byte, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	size, magic := c.U32(), c.U32()
 	if c.Short() || size < 91 || magic != 0xdaa320a7 && magic != 0xdaa320ab {
 		return

@@ -14,7 +14,7 @@ const maxFields = 16
 // Hessian 2 has them, or in the form before it that SOFA's own library still
 // writes: 'O' for the definition, 'o' for the object.
 func firstField(b []byte, class, field string) (c l7.Cursor, ok bool) {
-	c = l7.Cursor{B: b}
+	c = l7.NewCursor(b)
 	var name []byte
 	old := false
 	switch c.U8() {
@@ -61,6 +61,6 @@ func text(c *l7.Cursor) []byte {
 	case k == 'S':
 		return c.Take(int(c.U16()))
 	}
-	c.Take(len(c.B) + 1)
+	c.Fail()
 	return nil
 }

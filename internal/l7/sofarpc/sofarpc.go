@@ -60,7 +60,7 @@ const hessian = 1
 var codecs = map[byte]string{hessian: "hessian2", 11: "protobuf", 12: "json", 13: "xml"}
 
 func readHead(b []byte) (h head, ok, more bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	v := c.U8()
 	if len(b) > 0 && v != 1 && v != 2 {
 		return h, false, false
@@ -171,7 +171,7 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 // headers reads the map: lengths of four bytes, names, values. Where it does not
 // name the method the body does.
 func (p *parser) headers(b, body []byte, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	var service, method []byte
 	var sofa l7.Trace
 	for c.Len() > 0 {

@@ -47,7 +47,7 @@ type head struct {
 }
 
 func read(b []byte) (h head, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	h.service, h.method = c.U16(), c.U16()
 	size := c.U32()
 	h.client, h.session = c.U16(), c.U16()

@@ -150,7 +150,7 @@ type packet struct {
 
 // read reads a packet's first fields; more: b is too short for them.
 func read(b []byte) (p packet, ok, more bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	size := c.U32()
 	if len(b) < 4 {
 		return p, false, len(b) == 0 || b[0] <= maxPacket>>24
@@ -159,8 +159,8 @@ func read(b []byte) (p packet, ok, more bool) {
 		return p, false, false
 	}
 	p.total = int(size)
-	c.B = c.B[:min(len(c.B), p.total-4)]
-	cut := len(c.B) < p.total-4
+	c.Keep(p.total - 4)
+	cut := c.Len() < p.total-4
 	next := func(want byte) (int64, bool) {
 		tag, typ := field(&c)
 		if c.Short() {

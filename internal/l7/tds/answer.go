@@ -111,7 +111,7 @@ func (p *parser) tokens(b []byte, m *l7.Message) {
 
 // failed reads an error: number, state, class, text.
 func (p *parser) failed(v []byte, m *l7.Message) {
-	c := l7.Cursor{B: v}
+	c := l7.NewCursor(v)
 	number := c.U32LE()
 	c.U8()
 	class := c.U8()

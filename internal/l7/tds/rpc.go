@@ -18,7 +18,7 @@ var procedures = [...]string{1: "sp_cursor", 2: "sp_cursoropen", 3: "sp_cursorpr
 // rpc reads the call of a procedure: its name, and, of those that take one, the
 // statement.
 func (p *parser) rpc(b []byte, whole bool, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	name := ""
 	if n := c.U16LE(); n == 0xffff {
 		if id := c.U16LE(); int(id) < len(procedures) {
@@ -83,7 +83,7 @@ func param(c *l7.Cursor, text *[]byte) bool {
 		c.U32LE()
 		c.Take(5)
 		n := c.U32LE()
-		v := c.B[:min(len(c.B), int(n))]
+		v := c.Rest()[:min(c.Len(), int(n))]
 		c.Take(int(n))
 		if text != nil && n != 0xffffffff {
 			*text = v
@@ -96,7 +96,7 @@ func param(c *l7.Cursor, text *[]byte) bool {
 		if size == 0xffff { // in chunks, of which the first is looked at
 			c.Take(6)
 			n = int(c.U32LE())
-			v := c.B[:min(len(c.B), n)]
+			v := c.Rest()[:min(c.Len(), n)]
 			c.Take(n)
 			for !c.Short() {
 				if n := c.U32LE(); n == 0 {
@@ -114,7 +114,7 @@ func param(c *l7.Cursor, text *[]byte) bool {
 		if n == 0xffff {
 			return true // NULL
 		}
-		v := c.B[:min(len(c.B), n)]
+		v := c.Rest()[:min(c.Len(), n)]
 		c.Take(n)
 		if text != nil {
 			*text = v

@@ -253,7 +253,7 @@ func (p *parser) request(h head, b []byte, m *l7.Message, last bool) error {
 	case typeRPC:
 		p.rpc(b[headers(b):], whole, m)
 	case typeTran:
-		c := l7.Cursor{B: b}
+		c := l7.NewCursor(b)
 		if len(b) >= 22 {
 			c.Take(headers(b))
 		} else {

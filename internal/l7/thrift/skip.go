@@ -60,7 +60,7 @@ func (s *skipper) run(b []byte) (n int, done, bad bool) {
 		if pos >= piece || pos > len(b) {
 			return pos, false, false
 		}
-		c := l7.Cursor{B: b[pos:]}
+		c := l7.NewCursor(b[pos:])
 		before := *s.top()
 		depth := s.depth
 		size, ok := s.step(&c)
@@ -226,7 +226,7 @@ func (s *skipper) count(c *l7.Cursor) uint32 {
 
 // firstField is the id of the first field of a struct, 0 if it has none.
 func firstField(b []byte, compact bool) (id int, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	h := c.U8()
 	switch {
 	case h == 0:
@@ -249,7 +249,7 @@ var exceptionTypes = [...]string{"unknown", "unknown method", "invalid message t
 func applicationException(t *l7.Text, b []byte, compact bool) string {
 	var text []byte
 	kind := -1
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	s := skipper{compact: compact}
 	for range 2 {
 		h := c.U8()

@@ -85,7 +85,7 @@ func read(b []byte) (m message, ok, more bool) {
 	if len(b) < 4 {
 		return m, false, len(b) == 0 || b[0] == 0 || b[0] == 0x80 || b[0] == 0x82
 	}
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	switch {
 	case b[0] == 0x80, b[0] == 0x82:
 	default:
@@ -94,14 +94,14 @@ func read(b []byte) (m message, ok, more bool) {
 			return m, false, false
 		}
 		m.env, m.total = framed, int(size)+4
-		c.B = c.B[:min(len(c.B), int(size))]
-		if len(c.B) < 2 {
+		c.Keep(int(size))
+		if c.Len() < 2 {
 			return m, false, true
 		}
-		if c.B[0] == 0x0f && c.B[1] == 0xff {
+		if b[4] == 0x0f && b[5] == 0xff {
 			return m.header(&c, len(b))
 		}
-		if c.B[0] != 0x80 && c.B[0] != 0x82 {
+		if b[4] != 0x80 && b[4] != 0x82 {
 			return m, false, false
 		}
 	}
@@ -111,7 +111,7 @@ func read(b []byte) (m message, ok, more bool) {
 // header reads the header transport, https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md
 func (m message) header(c *l7.Cursor, all int) (message, bool, bool) {
 	m.env = headed
-	whole := len(c.B) == m.total-4
+	whole := c.Len() == m.total-4
 	c.Skip(4) // magic, flags
 	m.seq = c.U32()
 	words := int(c.U16())
@@ -124,7 +124,7 @@ func (m message) header(c *l7.Cursor, all int) (message, bool, bool) {
 	if 4*words > c.Len() {
 		return m, false, !whole
 	}
-	h := l7.Cursor{B: c.Take(4 * words)}
+	h := l7.NewCursor(c.Take(4 * words))
 	id := h.Uvarint()
 	transforms := h.Uvarint()
 	if id != 0 && id != 2 || transforms > 8 {
@@ -133,7 +133,7 @@ func (m message) header(c *l7.Cursor, all int) (message, bool, bool) {
 	for range transforms {
 		m.hidden = m.hidden || h.Uvarint() != 0
 	}
-	m.info = h.B
+	m.info = h.Rest()
 	m.hidden = m.hidden || transforms > 0
 	if m.hidden {
 		return m, true, false
@@ -183,10 +183,10 @@ func (m message) begin(c *l7.Cursor, all int) (message, bool, bool) {
 	if m.env == headed {
 		m.seq = seq
 	}
-	m.args = c.B
-	m.size = all - len(c.B)
+	m.args = c.Rest()
+	m.size = all - c.Len()
 	if m.env != bare {
-		m.size = min(all, m.total) - len(c.B)
+		m.size = min(all, m.total) - c.Len()
 	}
 	return m, true, false
 }
@@ -320,7 +320,7 @@ func (p *parser) result(h *message, m *l7.Message) {
 
 // headers reads the key-value headers of the header transport.
 func (p *parser) headers(b []byte, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	if len(b) == 0 || c.Uvarint() != 1 {
 		return
 	}

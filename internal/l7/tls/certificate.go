@@ -12,7 +12,7 @@ func certificate(c l7.Cursor, m *l7.Message) {
 	if c.Short() {
 		return
 	}
-	d := der(c.B[:min(n, len(c.B))])
+	d := der(c.Rest()[:min(n, c.Len())])
 	d = d.enter(tagSequence) // Certificate
 	d = d.enter(tagSequence) // TBSCertificate
 	d.skip(tagContext0)      // version

@@ -20,14 +20,14 @@ func extensions(c *l7.Cursor, f func(typ uint16, v l7.Cursor)) {
 	if c.Short() {
 		return
 	}
-	e := l7.Cursor{B: c.B[:min(n, len(c.B))]}
+	e := l7.NewCursor(c.Rest()[:min(n, c.Len())])
 	for e.Len() >= 4 {
 		typ := e.U16()
 		v := e.Take(int(e.U16()))
 		if e.Short() {
 			return
 		}
-		f(typ, l7.Cursor{B: v})
+		f(typ, l7.NewCursor(v))
 	}
 }
 

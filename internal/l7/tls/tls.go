@@ -216,7 +216,7 @@ func (p *parser) hello(w l7.Window, m *l7.Message) (int, error) {
 	}
 	p.asked = true
 	m.Type, m.Op, m.Name = l7.TypeRequest, "handshake", "TLS handshake"
-	p.clientHello(l7.Cursor{B: body[msgHead:min(size, len(body))]}, m)
+	p.clientHello(l7.NewCursor(body[msgHead:min(size, len(body))]), m)
 	return used, nil
 }
 
@@ -276,7 +276,7 @@ func (p *parser) messages(b []byte, cut bool, m *l7.Message) {
 		if !whole && !cut && len(b) < maxPending {
 			break
 		}
-		c := l7.Cursor{B: b[msgHead:min(size, len(b))]}
+		c := l7.NewCursor(b[msgHead:min(size, len(b))])
 		switch b[0] {
 		case msgServerHello:
 			p.serverHello(c, m)

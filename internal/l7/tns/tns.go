@@ -93,7 +93,7 @@ func detect(b []byte) l7.Verdict {
 	if !ok {
 		return l7.No
 	}
-	c := l7.Cursor{B: b[headLen:]}
+	c := l7.NewCursor(b[headLen:])
 	switch kind {
 	case typeConnect:
 		if n < 34 {
@@ -225,7 +225,7 @@ const maxName = 128
 
 func (p *parser) accept(b []byte, m *l7.Message) error {
 	m.Type, m.Status = l7.TypeResponse, l7.StatusOK
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	version := c.U16()
 	c.U16()
 	sdu := int(c.U16())

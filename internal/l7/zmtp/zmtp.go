@@ -247,7 +247,7 @@ func (p *parser) command(side l7.Side, b []byte, whole bool, m *l7.Message) erro
 
 // metadata reads the properties of a socket.
 func (p *parser) metadata(side l7.Side, b []byte, m *l7.Message) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	for c.Len() > 0 {
 		key := c.Take(int(c.U8()))
 		v := c.Take(int(c.U32()))

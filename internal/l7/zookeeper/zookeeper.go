@@ -84,7 +84,7 @@ type parser struct{ opts *l7.Options }
 
 // frame is the length of the frame at the front of b, without its own bytes.
 func frame(b []byte) (n int, ok bool) {
-	c := l7.Cursor{B: b}
+	c := l7.NewCursor(b)
 	v := c.U32()
 	return int(v), !c.Short() && v >= 8 && v <= maxFrame
 }
@@ -93,7 +93,7 @@ func frame(b []byte) (n int, ok bool) {
 // client, or the server's answer. password is where the length of the password
 // is; a boolean may follow it.
 func connect(n int, b []byte, password int) bool {
-	c := l7.Cursor{B: b[lenLen:]}
+	c := l7.NewCursor(b[lenLen:])
 	version := c.U32()
 	c.Take(password - 4)
 	size := int32(c.U32())
@@ -118,7 +118,7 @@ func detect(b []byte) l7.Verdict {
 	if len(b) < lenLen+8 {
 		return l7.More
 	}
-	c := l7.Cursor{B: b[lenLen:]}
+	c := l7.NewCursor(b[lenLen:])
 	xid, op := int32(c.U32()), int32(c.U32())
 	switch {
 	case xid == 0:
@@ -187,7 +187,7 @@ func (p parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		return 0, l7.ErrMore
 	}
 	b := w.B[:min(len(w.B), lenLen+n)]
-	c := l7.Cursor{B: b[lenLen:]}
+	c := l7.NewCursor(b[lenLen:])
 	xid := int32(c.U32())
 	var err error
 	if side == l7.Client {
@@ -242,7 +242,7 @@ func (p parser) path(c *l7.Cursor, m *l7.Message) error {
 	if size > maxPath {
 		return l7.ErrLost
 	}
-	path := c.B[:min(len(c.B), int(size))]
+	path := c.Rest()[:min(c.Len(), int(size))]
 	if len(path) == 0 {
 		return nil
 	}
