@@ -1,6 +1,7 @@
 package thrift
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
 
@@ -31,6 +32,13 @@ var compactTypes = [...]byte{1: tBool, 2: tBool, 3: tByte, 4: tI16, 5: tI32, 6: 
 // maxDepth bounds the nesting that is followed; Thrift's own limit is 64.
 const maxDepth = 64
 
+// fixed is the size of a value of each type that has one in the binary protocol,
+// fixedCompact in the compact one, where most integers have none.
+var (
+	fixed        = [...]uint8{tBool: 1, tByte: 1, tDouble: 8, tI16: 2, tI32: 4, tI64: 8, tUUID: 16}
+	fixedCompact = [...]uint8{tBool: 1, tByte: 1, tDouble: 8, tUUID: 16}
+)
+
 // skipper walks over a value without keeping it. It can stop between any two
 // simple values and go on later, so that no message is too long for it.
 type skipper struct {
@@ -49,7 +57,7 @@ type level struct {
 }
 
 // begin opens the struct that a message's arguments are.
-func (s *skipper) begin() { s.depth, s.stack[0] = 1, level{} }
+func (s *skipper) begin(compact bool) { s.compact, s.depth, s.stack[0] = compact, 1, level{} }
 
 // run walks b, to the first place between two values behind piece bytes at most.
 // n is how far it came, which is beyond b where a text goes on behind it; done:
@@ -60,151 +68,184 @@ func (s *skipper) run(b []byte) (n int, done, bad bool) {
 		if pos >= piece || pos > len(b) {
 			return pos, false, false
 		}
-		c := l7.NewCursor(b[pos:])
-		before := *s.top()
-		depth := s.depth
-		size, ok := s.step(&c)
-		if !ok {
-			return pos, false, true
+		next, ok := 0, true
+		if t := &s.stack[s.depth-1]; t.collection {
+			next, ok = s.element(b, pos, t)
+		} else {
+			next, ok = s.field(b, pos)
 		}
-		if c.Short() { // not whole: as if it had not been begun
-			s.depth = depth
-			*s.top() = before
-			return pos, false, false
+		if !ok || next < 0 {
+			return pos, false, !ok
 		}
-		pos = len(b) - c.Len() + size
+		pos = next
 	}
 	return pos, true, false
 }
 
-func (s *skipper) top() *level { return &s.stack[s.depth-1] }
-
-// step walks over one simple value, or into or out of a container. size is how
-// much of a text is still to be skipped.
-func (s *skipper) step(c *l7.Cursor) (size int, ok bool) {
-	t := s.top()
-	var typ byte
-	inline := false
-	if !t.collection {
-		h := c.U8()
-		if c.Short() {
-			return 0, true
-		}
-		if s.compact {
-			typ = h & 15
-			if h == 0 {
-				s.depth--
-				return 0, true
-			}
-			if int(typ) >= len(compactTypes) || typ == 0 {
-				return 0, false
-			}
-			if h>>4 == 0 {
-				c.Varint()
-			}
-			typ = compactTypes[typ]
-			inline = typ == tBool
-		} else {
-			if h == tStop {
-				s.depth--
-				return 0, true
-			}
-			typ = h
-			c.Skip(2)
-		}
-	} else {
-		if t.left == 0 {
-			s.depth--
-			return 0, true
-		}
-		typ = t.a
-		if t.turn {
-			typ = t.b
-		}
-		if t.b == tStop || t.turn {
-			t.left--
-		}
-		t.turn = t.b != tStop && !t.turn
+// field walks over the field of a struct at b[pos:], into it if it is a
+// container, or out of the struct if it has ended. next is where it ends; below
+// 0 where b ends first, as if it had not been begun.
+func (s *skipper) field(b []byte, pos int) (next int, ok bool) {
+	if pos >= len(b) {
+		return -1, true
 	}
-	if inline {
-		return 0, true
+	h := b[pos]
+	pos++
+	if h == 0 {
+		s.depth--
+		return pos, true
 	}
-	return s.value(c, typ)
+	if !s.compact {
+		return s.value(b, pos+2, h)
+	}
+	typ := h & 15
+	if int(typ) >= len(compactTypes) || typ == 0 {
+		return 0, false
+	}
+	if h>>4 == 0 {
+		if pos = varint(b, pos); pos < 0 {
+			return -1, true
+		}
+	}
+	if typ = compactTypes[typ]; typ == tBool {
+		return pos, true
+	}
+	return s.value(b, pos, typ)
 }
 
-func (s *skipper) value(c *l7.Cursor, typ byte) (size int, ok bool) {
-	switch typ {
-	case tBool, tByte:
-		c.Skip(1)
-	case tI16, tI32, tI64:
-		switch {
-		case s.compact:
-			c.Uvarint()
-		case typ == tI16:
-			c.Skip(2)
-		case typ == tI32:
-			c.Skip(4)
-		default:
-			c.Skip(8)
+// element walks over the next elements of the collection t that have no parts,
+// or into one that has, or out of t.
+func (s *skipper) element(b []byte, pos int, t *level) (next int, ok bool) {
+	if t.left == 0 {
+		s.depth--
+		return pos, true
+	}
+	if t.b == tStop {
+		if size := s.size(t.a); size > 0 {
+			// As many as there are, but none that begins behind piece.
+			k := min(int(t.left), (len(b)-pos)/size, (piece-pos+size-1)/size)
+			if k <= 0 {
+				return -1, true
+			}
+			if t.left -= uint32(k); t.left == 0 {
+				s.depth--
+			}
+			return pos + k*size, true
 		}
-	case tDouble:
-		c.Skip(8)
-	case tUUID:
-		c.Skip(16)
+		t.left--
+		if next, ok = s.value(b, pos, t.a); next < 0 {
+			t.left++
+		}
+		return next, ok
+	}
+	before := *t
+	typ := t.a
+	if t.turn {
+		typ = t.b
+		t.left--
+	}
+	t.turn = !t.turn
+	if next, ok = s.value(b, pos, typ); next < 0 {
+		*t = before
+	}
+	return next, ok
+}
+
+// size is that of a value of typ, 0 if they differ.
+func (s *skipper) size(typ byte) int {
+	switch {
+	case s.compact && int(typ) < len(fixedCompact):
+		return int(fixedCompact[typ])
+	case !s.compact && int(typ) < len(fixed):
+		return int(fixed[typ])
+	}
+	return 0
+}
+
+// value walks over the value of typ at b[pos:], or into it if it is a container.
+// next is where it ends, which is behind b only where a text does; below 0 where
+// b ends first.
+func (s *skipper) value(b []byte, pos int, typ byte) (next int, ok bool) {
+	if size := s.size(typ); size > 0 {
+		if pos += size; pos > len(b) {
+			return -1, true
+		}
+		return pos, true
+	}
+	switch typ {
+	case tI16, tI32, tI64: // compact
+		return varint(b, pos), true
 	case tString:
-		n := s.count(c)
+		n, pos := s.count(b, pos)
 		if n > maxFrame {
 			return 0, false
 		}
-		have := min(int(n), c.Len())
-		if !c.Short() {
-			c.Skip(have)
+		if pos < 0 {
+			return -1, true
 		}
-		return int(n) - have, true
+		return pos + int(n), true
 	case tStruct:
-		return 0, s.push(level{})
+		if pos > len(b) {
+			return -1, s.depth < maxDepth
+		}
+		return pos, s.push(level{})
 	case tList, tSet:
-		l := level{collection: true}
-		if s.compact {
-			h := c.U8()
+		if pos >= len(b) {
+			return -1, true
+		}
+		l := level{collection: true, a: b[pos]}
+		pos++
+		if !s.compact {
+			l.left, pos = s.count(b, pos)
+		} else {
+			h := l.a
 			l.left = uint32(h >> 4)
 			if l.left == 15 {
-				l.left = s.count(c)
+				l.left, pos = s.count(b, pos)
 			}
 			if int(h&15) >= len(compactTypes) {
 				return 0, false
 			}
 			l.a = compactTypes[h&15]
-		} else {
-			l.a = c.U8()
-			l.left = c.U32()
 		}
-		if c.Short() {
-			return 0, true
+		if pos < 0 {
+			return -1, true
 		}
-		return 0, l.left <= maxFrame && (l.a != tStop || l.left == 0) && s.push(l)
+		return pos, l.left <= maxFrame && (l.a != tStop || l.left == 0) && s.push(l)
 	case tMap:
-		l := level{collection: true}
-		if s.compact {
-			if l.left = s.count(c); l.left > 0 {
-				h := c.U8()
-				if int(h>>4) >= len(compactTypes) || int(h&15) >= len(compactTypes) {
-					return 0, false
-				}
-				l.a, l.b = compactTypes[h>>4], compactTypes[h&15]
-			}
-		} else {
-			l.a, l.b = c.U8(), c.U8()
-			l.left = c.U32()
-		}
-		if c.Short() {
-			return 0, true
-		}
-		return 0, l.left <= maxFrame && (l.left == 0 || l.a != tStop && l.b != tStop) && s.push(l)
-	default:
-		return 0, false
+		return s.pairs(b, pos)
 	}
-	return 0, true
+	return 0, false
+}
+
+// pairs walks into a map.
+func (s *skipper) pairs(b []byte, pos int) (next int, ok bool) {
+	l := level{collection: true}
+	if s.compact {
+		if l.left, pos = s.count(b, pos); pos < 0 {
+			return -1, true
+		}
+		if l.left > 0 {
+			if pos >= len(b) {
+				return -1, true
+			}
+			h := b[pos]
+			pos++
+			if int(h>>4) >= len(compactTypes) || int(h&15) >= len(compactTypes) {
+				return 0, false
+			}
+			l.a, l.b = compactTypes[h>>4], compactTypes[h&15]
+		}
+	} else {
+		if pos+2 > len(b) {
+			return -1, true
+		}
+		l.a, l.b = b[pos], b[pos+1]
+		if l.left, pos = s.count(b, pos+2); pos < 0 {
+			return -1, true
+		}
+	}
+	return pos, l.left <= maxFrame && (l.left == 0 || l.a != tStop && l.b != tStop) && s.push(l)
 }
 
 func (s *skipper) push(l level) bool {
@@ -216,12 +257,37 @@ func (s *skipper) push(l level) bool {
 	return true
 }
 
-// count is a length.
-func (s *skipper) count(c *l7.Cursor) uint32 {
+// count is a length at b[pos:], and where it ends; that is below 0 where b ends
+// first.
+func (s *skipper) count(b []byte, pos int) (n uint32, next int) {
 	if s.compact {
-		return uint32(min(c.Uvarint(), math.MaxUint32))
+		if pos < len(b) && b[pos] < 0x80 {
+			return uint32(b[pos]), pos + 1
+		}
+		if next = varint(b, pos); next < 0 {
+			return 0, -1
+		}
+		c := l7.NewCursor(b[pos:next])
+		return uint32(min(c.Uvarint(), math.MaxUint32)), next
 	}
-	return c.U32()
+	if len(b)-pos < 4 {
+		return 0, -1
+	}
+	return binary.BigEndian.Uint32(b[pos:]), pos + 4
+}
+
+// varint is where the number at b[pos:] ends, in groups of seven bits; below 0
+// where b ends first, or none of 64 bits does.
+func varint(b []byte, pos int) int {
+	for i := pos; i < len(b) && i < pos+10; i++ {
+		if b[i] < 0x80 {
+			if i == pos+9 && b[i] > 1 {
+				return -1
+			}
+			return i + 1
+		}
+	}
+	return -1
 }
 
 // firstField is the id of the first field of a struct, 0 if it has none.
@@ -250,7 +316,6 @@ func applicationException(t *l7.Text, b []byte, compact bool) string {
 	var text []byte
 	kind := -1
 	c := l7.NewCursor(b)
-	s := skipper{compact: compact}
 	for range 2 {
 		h := c.U8()
 		if h == 0 || c.Short() {
@@ -267,7 +332,13 @@ func applicationException(t *l7.Text, b []byte, compact bool) string {
 		}
 		switch {
 		case isText:
-			if v := c.Take(int(s.count(&c))); !c.Short() {
+			n := uint64(0)
+			if compact {
+				n = min(c.Uvarint(), math.MaxUint32)
+			} else {
+				n = uint64(c.U32())
+			}
+			if v := c.Take(int(n)); !c.Short() {
 				text = v
 			}
 		case isInt && compact:

@@ -80,10 +80,11 @@ type message struct {
 	size    int    // bytes before the arguments
 }
 
-// read reads the beginning of a message. more: b is too short to tell.
-func read(b []byte) (m message, ok, more bool) {
+// read reads the beginning of a message into m, which is empty. more: b is too
+// short to tell.
+func (m *message) read(b []byte) (ok, more bool) {
 	if len(b) < 4 {
-		return m, false, len(b) == 0 || b[0] == 0 || b[0] == 0x80 || b[0] == 0x82
+		return false, len(b) == 0 || b[0] == 0 || b[0] == 0x80 || b[0] == 0x82
 	}
 	c := l7.NewCursor(b)
 	switch {
@@ -91,44 +92,44 @@ func read(b []byte) (m message, ok, more bool) {
 	default:
 		size := c.U32()
 		if size < 8 || size > maxFrame {
-			return m, false, false
+			return false, false
 		}
 		m.env, m.total = framed, int(size)+4
 		c.Keep(int(size))
 		if c.Len() < 2 {
-			return m, false, true
+			return false, true
 		}
 		if b[4] == 0x0f && b[5] == 0xff {
 			return m.header(&c, len(b))
 		}
 		if b[4] != 0x80 && b[4] != 0x82 {
-			return m, false, false
+			return false, false
 		}
 	}
 	return m.begin(&c, len(b))
 }
 
 // header reads the header transport, https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md
-func (m message) header(c *l7.Cursor, all int) (message, bool, bool) {
+func (m *message) header(c *l7.Cursor, all int) (ok, more bool) {
 	m.env = headed
 	whole := c.Len() == m.total-4
 	c.Skip(4) // magic, flags
 	m.seq = c.U32()
 	words := int(c.U16())
 	if c.Short() {
-		return m, false, !whole
+		return false, !whole
 	}
 	if 4*words > m.total-14 {
-		return m, false, false
+		return false, false
 	}
 	if 4*words > c.Len() {
-		return m, false, !whole
+		return false, !whole
 	}
 	h := l7.NewCursor(c.Take(4 * words))
 	id := h.Uvarint()
 	transforms := h.Uvarint()
 	if id != 0 && id != 2 || transforms > 8 {
-		return m, false, false
+		return false, false
 	}
 	for range transforms {
 		m.hidden = m.hidden || h.Uvarint() != 0
@@ -136,23 +137,23 @@ func (m message) header(c *l7.Cursor, all int) (message, bool, bool) {
 	m.info = h.Rest()
 	m.hidden = m.hidden || transforms > 0
 	if m.hidden {
-		return m, true, false
+		return true, false
 	}
 	return m.begin(c, all)
 }
 
 // begin reads the message's own beginning.
-func (m message) begin(c *l7.Cursor, all int) (message, bool, bool) {
+func (m *message) begin(c *l7.Cursor, all int) (ok, more bool) {
 	seq := m.seq
 	switch c.U8() {
 	case 0x80: // strict binary
 		v, kind := c.U16(), c.U8()
 		n := int(c.U32())
 		if !c.Short() && (v != 0x0100 || kind < call || kind > oneway || n < 1 || n > maxName) {
-			return m, false, false
+			return false, false
 		}
 		if c.Short() && v != 0x0100 && v != 0 {
-			return m, false, false
+			return false, false
 		}
 		m.kind, m.name = kind, c.Take(n)
 		m.seq = c.U32()
@@ -160,24 +161,24 @@ func (m message) begin(c *l7.Cursor, all int) (message, bool, bool) {
 		m.compact = true
 		v := c.U8()
 		if v&0x1f != 1 || v>>5 < call || v>>5 > oneway {
-			return m, false, c.Short()
+			return false, c.Short()
 		}
 		m.kind = v >> 5
 		m.seq = uint32(c.Uvarint())
 		n := c.Uvarint()
 		if !c.Short() && (n < 1 || n > maxName) {
-			return m, false, false
+			return false, false
 		}
 		m.name = c.Take(int(n))
 	default:
-		return m, false, c.Short()
+		return false, c.Short()
 	}
 	if c.Short() {
-		return m, false, true
+		return false, true
 	}
 	for _, x := range m.name {
 		if x <= 0x20 || x >= 0x7f {
-			return m, false, false
+			return false, false
 		}
 	}
 	if m.env == headed {
@@ -188,11 +189,12 @@ func (m message) begin(c *l7.Cursor, all int) (message, bool, bool) {
 	if m.env != bare {
 		m.size = min(all, m.total) - c.Len()
 	}
-	return m, true, false
+	return true, false
 }
 
 func detect(b []byte) l7.Verdict {
-	m, ok, more := read(b)
+	var m message
+	ok, more := m.read(b)
 	switch {
 	case more:
 		return l7.More
@@ -210,7 +212,8 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	if r := &p.open[side]; r.on {
 		return p.more(r, w, m)
 	}
-	h, ok, more := read(w.B)
+	var h message
+	ok, more := h.read(w.B)
 	switch {
 	case more:
 		return 0, l7.ErrMore
@@ -228,16 +231,16 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 		}
 		return h.total, nil
 	}
-	s := skipper{compact: h.compact}
-	s.begin()
-	n, done, bad := s.run(h.args)
+	r := &p.open[side]
+	r.skip.begin(h.compact)
+	n, done, bad := r.skip.run(h.args)
 	switch {
 	case bad:
 		return 0, l7.ErrLost
 	case done:
 	case n >= piece:
 		// What has been walked is taken, the rest follows.
-		p.open[side] = rest{on: true, skip: s, typ: m.Type, stream: m.Stream}
+		r.on, r.typ, r.stream = true, m.Type, m.Stream
 		m.More = true
 	case w.End:
 		n = len(w.B) - h.size
@@ -250,8 +253,8 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 
 // more goes on with an unframed message.
 func (p *parser) more(r *rest, w l7.Window, m *l7.Message) (int, error) {
-	s := r.skip
-	n, done, bad := s.run(w.B)
+	before := r.skip
+	n, done, bad := r.skip.run(w.B)
 	switch {
 	case bad:
 		r.on = false
@@ -261,9 +264,9 @@ func (p *parser) more(r *rest, w l7.Window, m *l7.Message) (int, error) {
 		r.on = false
 		return len(w.B), l7.ErrSkip
 	default:
+		r.skip = before
 		return 0, l7.ErrMore
 	}
-	r.skip = s
 	m.Type, m.Stream, m.More = r.typ, r.stream, !done
 	r.on = !done
 	return n, nil
@@ -334,7 +337,7 @@ func (p *parser) headers(b []byte, m *l7.Message) {
 }
 
 // Resync drops a message half read; calls pair by number and name.
-func (p *parser) Resync(side l7.Side) { p.open[side] = rest{} }
+func (p *parser) Resync(side l7.Side) { p.open[side].on = false }
 
 // Find is where a message of side starts.
 func (p *parser) Find(side l7.Side, b []byte) int {
@@ -342,8 +345,8 @@ func (p *parser) Find(side l7.Side, b []byte) int {
 		if b[i] != 0x80 && b[i] != 0x82 && b[i] > maxFrame>>24 {
 			continue
 		}
-		m, ok, _ := read(b[i:])
-		if !ok || m.hidden && i > 0 || m.compact && m.env == bare && i > 0 {
+		var m message
+		if ok, _ := m.read(b[i:]); !ok || m.hidden && i > 0 || m.compact && m.env == bare && i > 0 {
 			continue
 		}
 		if !m.hidden && (side == l7.Client) != (m.kind == call || m.kind == oneway) {
