@@ -2,6 +2,7 @@ package l7
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 )
 
@@ -57,10 +58,38 @@ const (
 
 // Propagation finds trace and request ids in the headers of any protocol.
 type Propagation struct {
-	rules map[string]headerRule // lower-case name → rule
+	names [32][]headerName // by the first letter, of which five bits count
 	// lengths has bit n set at the first letter of a name that is n bytes long,
 	// so that nearly all other headers cost a shift.
 	lengths [32]uint64
+}
+
+// headerName is a name to look for. letters is 0x20 where it has a letter: with
+// that bit set, a name of any case has the bytes of lower.
+type headerName struct {
+	lower, letters []byte
+	rule           headerRule
+}
+
+// is compares, eight bytes at a time.
+func (n *headerName) is(name []byte) bool {
+	if len(name) != len(n.lower) {
+		return false
+	}
+	lower, letters := n.lower[:len(name)], n.letters[:len(name)]
+	le := binary.LittleEndian
+	i := 0
+	for ; i+8 <= len(name); i += 8 {
+		if le.Uint64(name[i:])|le.Uint64(letters[i:]) != le.Uint64(lower[i:]) {
+			return false
+		}
+	}
+	for ; i < len(name); i++ {
+		if name[i]|letters[i] != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // maxHeaderName bounds configured header names: lengths is one word.
@@ -73,7 +102,7 @@ func DefaultPropagation() *Propagation { return NewPropagation(nil, []string{"x-
 // traceIDs as a trace id of format custom, and of one named in requestIDs as
 // the request id.
 func NewPropagation(traceIDs, requestIDs []string) *Propagation {
-	p := &Propagation{rules: map[string]headerRule{
+	rules := map[string]headerRule{
 		"traceparent":       ruleTraceparent,
 		"b3":                ruleB3,
 		"x-b3-traceid":      ruleB3Trace,
@@ -92,15 +121,26 @@ func NewPropagation(traceIDs, requestIDs []string) *Propagation {
 		"x-amzn-trace-id":       ruleXRay,
 		"x-datadog-trace-id":    ruleDatadogTrace,
 		"x-datadog-parent-id":   ruleDatadogParent,
-	}}
+	}
 	for _, n := range requestIDs {
-		p.rules[strings.ToLower(n)] = ruleRequestID
+		rules[strings.ToLower(n)] = ruleRequestID
 	}
 	for _, n := range traceIDs {
-		p.rules[strings.ToLower(n)] = ruleCustomTrace
+		rules[strings.ToLower(n)] = ruleCustomTrace
 	}
-	for n := range p.rules {
+	p := &Propagation{}
+	for n, rule := range rules {
+		if n == "" || len(n) > maxHeaderName {
+			continue
+		}
 		p.asked(n)
+		letters := make([]byte, len(n))
+		for i := range letters {
+			if 'a' <= n[i] && n[i] <= 'z' {
+				letters[i] = 0x20
+			}
+		}
+		p.names[n[0]&31] = append(p.names[n[0]&31], headerName{lower: []byte(n), letters: letters, rule: rule})
 	}
 	return p
 }
@@ -140,22 +180,18 @@ func (p *Propagation) Header(t *Trace, text *Text, name, value []byte) bool {
 	if p == nil || len(name) == 0 || len(name) > maxHeaderName || p.lengths[name[0]&31]>>len(name)&1 == 0 {
 		return false
 	}
-	var low [maxHeaderName + 1]byte
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
+	list := p.names[name[0]&31]
+	for i := range list {
+		if !list[i].is(name) {
+			continue
 		}
-		low[i] = c
+		value = bytes.TrimSpace(value)
+		if len(value) == 0 || len(value) > maxIDValue {
+			return false
+		}
+		return list[i].rule.read(t, text, value)
 	}
-	rule, ok := p.rules[string(low[:len(name)])]
-	if !ok {
-		return false
-	}
-	value = bytes.TrimSpace(value)
-	if len(value) == 0 || len(value) > maxIDValue {
-		return false
-	}
-	return rule.read(t, text, value)
+	return false
 }
 
 // maxIDValue bounds what is looked at as ids: sw8 with long endpoint names is
@@ -195,7 +231,8 @@ func (r headerRule) read(t *Trace, text *Text, v []byte) bool {
 			string(v[:2]) == "ff" || (len(v) > 55 && (v[55] != '-' || string(v[:2]) == "00")) {
 			return false
 		}
-		return setIDs(t, FormatW3C, text.Copy(v[3:35]), text.Copy(v[36:52]), "")
+		ids := text.Copy(v[3:52])
+		return setIDs(t, FormatW3C, ids[:32], ids[33:], "")
 	case ruleB3:
 		// https://github.com/openzipkin/b3-propagation: {trace}-{span}[-{sampled}[-{parent}]]
 		f := bytes.SplitN(v, []byte("-"), 4)
@@ -271,10 +308,9 @@ func setIDs(t *Trace, format, trace, span, parent string) bool {
 }
 
 func hexID(b []byte) bool {
+	all := uint8(4)
 	for _, c := range b {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-			return false
-		}
+		all &= classes[c]
 	}
-	return len(b) > 0
+	return all != 0 && len(b) > 0
 }

@@ -16,6 +16,7 @@ type Text struct {
 	// learned counts those that were learned.
 	learned uint32
 	scratch *[ScratchLen]byte // see Scratch
+	words   *[wordSlots]word  // see Word; nil until the first is asked for
 }
 
 // ScratchLen is the length of Text.Scratch.

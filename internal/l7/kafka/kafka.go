@@ -32,7 +32,7 @@ var Protocol = &l7.Protocol{
 		if names == nil {
 			names = &topicNames{}
 		}
-		return &parser{opts: o, names: names, calls: map[int32]call{}}
+		return &parser{opts: o, names: names, calls: l7.NewOpen[call](maxCalls)}
 	},
 }
 
@@ -64,7 +64,7 @@ type call struct {
 type parser struct {
 	opts  *l7.Options
 	names *topicNames
-	calls map[int32]call
+	calls l7.Open[call]
 	sasl  bool // a handshake of the old form: bare tokens may follow
 }
 
@@ -266,7 +266,7 @@ func (p *parser) request(b []byte, total int, m *l7.Message) (int, error) {
 		m.Add("messaging.operation.type", t)
 	}
 	if len(h.client) > 0 && !h.short {
-		m.Add("messaging.client.id", m.Text.Copy(h.client))
+		m.Add("messaging.client.id", m.Text.Word(h.client))
 	}
 	p.sasl = h.key == saslHandshake && h.version == 0
 	k := call{key: h.key, version: h.version}
@@ -298,10 +298,7 @@ func (p *parser) request(b []byte, total int, m *l7.Message) (int, error) {
 		m.Flow = l7.FlowPublish
 	}
 	if m.Type != l7.TypeOneWay {
-		if len(p.calls) >= maxCalls {
-			clear(p.calls) // answers that never came: those still to come are not read
-		}
-		p.calls[h.corr] = k
+		p.calls.Put(m.Stream, k)
 	}
 	return total, nil
 }
@@ -309,7 +306,7 @@ func (p *parser) request(b []byte, total int, m *l7.Message) (int, error) {
 // describe says what a body is about.
 func (p *parser) describe(w *walk, m *l7.Message) {
 	if len(w.topic) > 0 {
-		m.Target = m.Text.Copy(w.topic)
+		m.Target = m.Text.Word(w.topic)
 		m.Route = m.Target
 	} else if name := p.names.of(w.topicID); name != "" {
 		m.Target, m.Route = name, name
@@ -320,7 +317,7 @@ func (p *parser) describe(w *walk, m *l7.Message) {
 		m.Add("messaging.destination.partition.id", decimal(m.Text, int64(w.partition)))
 	}
 	if len(w.group) > 0 {
-		m.Add("messaging.consumer.group.name", m.Text.Copy(w.group))
+		m.Add("messaging.consumer.group.name", m.Text.Word(w.group))
 	}
 }
 
@@ -331,11 +328,10 @@ func (p *parser) response(b []byte, total int, m *l7.Message) (int, error) {
 	if c.Short() {
 		return 0, l7.ErrMore
 	}
-	k, ok := p.calls[corr]
+	k, ok := p.calls.Take(uint64(uint32(corr)))
 	if !ok {
 		return total, l7.ErrSkip // of a request that was not seen
 	}
-	delete(p.calls, corr)
 	m.Type = l7.TypeResponse
 	m.Stream = uint64(uint32(corr))
 	a := &apis[k.key]
@@ -416,7 +412,7 @@ func (p *parser) answers(b []byte) bool {
 	if c.Short() || size < 4 || size > maxMessage {
 		return false
 	}
-	if _, ok := p.calls[corr]; !ok {
+	if p.calls.Get(uint64(uint32(corr))) == nil {
 		return false
 	}
 	if next := int(size) + 4; next < len(b) {
@@ -450,8 +446,8 @@ func version(v int8) string {
 }
 
 func decimal(t *l7.Text, v int64) string {
-	if v >= 0 && v < int64(len(versions)) {
-		return versions[v]
+	if v >= 0 {
+		return t.Uint(uint64(v))
 	}
 	var b [20]byte
 	return t.Copy(strconv.AppendInt(b[:0], v, 10))

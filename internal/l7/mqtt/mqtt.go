@@ -6,7 +6,6 @@
 package mqtt
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -26,7 +25,7 @@ var Protocol = &l7.Protocol{
 	},
 	Attrs:  []l7.Attr{{Key: "messaging.system", Str: "mqtt"}},
 	Detect: detect,
-	New:    func(o *l7.Options) l7.Parser { return &parser{opts: o} },
+	New:    func(o *l7.Options) l7.Parser { return newParser(o) },
 }
 
 // Packet types, https://docs.oasis-open.org/mqtt/mqtt/v5.0/os/mqtt-v5.0-os.html#_Toc3901022.
@@ -86,10 +85,17 @@ type parser struct {
 	opts      *l7.Options
 	level     byte // protocol level; 0: the connection began unseen
 	client    string
-	delivered map[uint16]uint64   // deliveries not acknowledged yet: their streams
-	published map[uint16]struct{} // publishes not acknowledged yet
+	delivered l7.Open[uint64]   // deliveries not acknowledged yet: their streams
+	published l7.Open[struct{}] // publishes not acknowledged yet
 	serial    uint64
-	aliases   [2][]string // topics by their alias, of which 0 is none
+	aliases   [2][]topic // by their number, of which 0 is none
+}
+
+// topic is a topic's name and its route.
+type topic struct{ name, route string }
+
+func newParser(o *l7.Options) *parser {
+	return &parser{opts: o, delivered: l7.NewOpen[uint64](maxOpen), published: l7.NewOpen[struct{}](maxOpen)}
 }
 
 func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
@@ -145,9 +151,9 @@ func (p *parser) fromClient(k *packet, c *l7.Cursor, m *l7.Message) error {
 			c.Skip(int(c.Uvarint()))
 		}
 		filter := c.Take(int(c.U16()))
-		m.Op, m.Stream, m.Session = names[k.kind], uint64(id), decimal(m.Text, id)
+		m.Op, m.Stream, m.Session = names[k.kind], uint64(id), m.Text.Uint(uint64(id))
 		if !c.Short() && p.level != 0 {
-			p.topic(m, m.Text.Copy(filter))
+			m.Target, m.Route = m.Text.Routed(p.opts.Paths, filter)
 			p.filters(k.kind, c, m)
 		}
 	case pingreq:
@@ -173,7 +179,9 @@ func (p *parser) connect(c *l7.Cursor, m *l7.Message) error {
 	if c.Short() {
 		return l7.ErrSkip
 	}
-	*p = parser{opts: p.opts, level: level}
+	p.level, p.client, p.serial, p.aliases = level, "", 0, [2][]topic{}
+	p.delivered.Clear()
+	p.published.Clear()
 	if level == 5 {
 		props := l7.NewCursor(c.Take(int(c.Uvarint())))
 		p.properties(&props, m, l7.Client)
@@ -185,11 +193,6 @@ func (p *parser) connect(c *l7.Cursor, m *l7.Message) error {
 	p.version(m)
 	m.Op, m.Stream = names[connect], streamConnect
 	return nil
-}
-
-func (p *parser) topic(m *l7.Message, topic string) {
-	m.Target = topic
-	m.Route = p.opts.Paths.Route(m.Text, topic)
 }
 
 // filters adds the topics behind the first one of a subscription.
@@ -230,7 +233,7 @@ func (p *parser) fromServer(k *packet, c *l7.Cursor, m *l7.Message) error {
 		code, known := k.code(c)
 		m.More = k.kind == pubrec && code < 0x80
 		if !m.More {
-			delete(p.published, id)
+			p.published.Take(uint64(id))
 			p.reason(m, code, known)
 		}
 	case suback:
@@ -264,10 +267,5 @@ func (p *parser) fromServer(k *packet, c *l7.Cursor, m *l7.Message) error {
 // aliases may have been given anew, and ids been used again.
 func (p *parser) Resync(side l7.Side) {
 	p.aliases[side] = nil
-	clear(p.published)
-}
-
-func decimal(t *l7.Text, v uint16) string {
-	var b [5]byte
-	return t.Copy(strconv.AppendUint(b[:0], uint64(v), 10))
+	p.published.Clear()
 }

@@ -19,7 +19,10 @@ func (p *parser) publish(side l7.Side, k *packet, c *l7.Cursor, m *l7.Message) e
 		return l7.ErrSkip // cut; or sent again, to a packet id that is open
 	}
 	p.version(m)
-	topic := m.Text.Copy(name)
+	var at topic
+	if len(name) > 0 {
+		at.name, at.route = m.Text.Routed(p.opts.Paths, name)
+	}
 	body := k.size - 2 - n
 	if qos > 0 {
 		body -= 2
@@ -30,12 +33,9 @@ func (p *parser) publish(side l7.Side, k *packet, c *l7.Cursor, m *l7.Message) e
 		body -= before - c.Len() + size
 		props := l7.NewCursor(c.Rest()[:min(max(size, 0), c.Len())])
 		alias := p.properties(&props, m, side)
-		topic = p.alias(side, alias, topic)
+		at = p.alias(side, alias, at)
 	}
-	m.Op = names[publish]
-	if topic != "" {
-		p.topic(m, topic)
-	}
+	m.Op, m.Target, m.Route = names[publish], at.name, at.route
 	m.AddInt("hopscope.messaging.qos", int64(qos))
 	if body >= 0 && p.level != 0 {
 		m.AddInt("messaging.message.body.size", int64(body))
@@ -44,7 +44,7 @@ func (p *parser) publish(side l7.Side, k *packet, c *l7.Cursor, m *l7.Message) e
 		m.AddBool("hopscope.messaging.redelivered", true)
 	}
 	if qos > 0 {
-		m.Session = decimal(m.Text, id)
+		m.Session = m.Text.Uint(uint64(id))
 	}
 	if side == l7.Client {
 		m.Flow = l7.FlowPublish
@@ -54,72 +54,68 @@ func (p *parser) publish(side l7.Side, k *packet, c *l7.Cursor, m *l7.Message) e
 			m.Type = l7.TypeOneWay
 			return nil
 		}
-		if p.published == nil || len(p.published) >= maxOpen {
-			p.published = map[uint16]struct{}{}
-		}
-		p.published[id] = struct{}{}
+		p.published.Put(uint64(id), struct{}{})
 		return nil
 	}
 	m.Flow = l7.FlowDeliver
 	m.Add("messaging.operation.type", "process")
 	m.Type = l7.TypeOneWay
 	if qos > 0 {
-		if p.delivered == nil || len(p.delivered) >= maxOpen {
-			p.delivered = map[uint16]uint64{}
-		}
 		p.serial++
 		m.Stream, m.More = streamDeliver|p.serial, true
-		p.delivered[id] = m.Stream
+		p.delivered.Put(uint64(id), m.Stream)
 	}
 	return nil
 }
 
 // open reports whether the message of that packet id waits for its
 // acknowledgement.
-func (p *parser) open(side l7.Side, id uint16) (ok bool) {
+func (p *parser) open(side l7.Side, id uint16) bool {
 	if side == l7.Client {
-		_, ok = p.published[id]
-	} else {
-		_, ok = p.delivered[id]
+		return p.published.Get(uint64(id)) != nil
 	}
-	return ok
+	return p.delivered.Get(uint64(id)) != nil
 }
 
 // alias is the topic of a message that names it by number.
-func (p *parser) alias(side l7.Side, alias uint16, topic string) string {
+func (p *parser) alias(side l7.Side, alias uint16, at topic) topic {
 	if alias == 0 || alias > maxAliases {
-		return topic
+		return at
 	}
 	a := p.aliases[side]
-	if topic == "" {
+	if at.name == "" {
 		if int(alias) < len(a) {
 			return a[alias]
 		}
-		return ""
+		return at
 	}
 	if int(alias) >= len(a) {
-		a = append(a, make([]string, int(alias)+1-len(a))...)
+		a = append(a, make([]topic, int(alias)+1-len(a))...)
 		p.aliases[side] = a
 	}
-	if a[alias] != topic {
-		a[alias] = strings.Clone(topic)
+	if a[alias].name != at.name {
+		kept := topic{name: strings.Clone(at.name)}
+		if kept.route = kept.name; at.route != at.name {
+			kept.route = strings.Clone(at.route)
+		}
+		a[alias] = kept
 	}
-	return topic
+	return at
 }
 
 // acknowledged is the client's word on what was delivered.
 func (p *parser) acknowledged(k *packet, c *l7.Cursor, m *l7.Message) error {
 	id := c.U16()
-	stream, ok := p.delivered[id]
-	if !ok || c.Short() {
+	stream := p.delivered.Get(uint64(id))
+	if stream == nil || c.Short() {
 		return l7.ErrSkip
 	}
 	code, known := k.code(c)
-	m.Type, m.Stream = l7.TypeOneWay, stream
+	m.Type, m.Stream = l7.TypeOneWay, *stream
 	m.Flow = l7.FlowDeliver
 	m.More = k.kind == pubrec && code < 0x80
 	if !m.More {
-		delete(p.delivered, id)
+		p.delivered.Take(uint64(id))
 		p.reason(m, code, known)
 	}
 	return nil

@@ -1,10 +1,6 @@
 package mqtt
 
-import (
-	"strconv"
-
-	"github.com/hopscope/hopscope/internal/l7"
-)
+import "github.com/hopscope/hopscope/internal/l7"
 
 // reason says how it ended, if the code is known. An acknowledgement without a
 // code means 0.
@@ -12,11 +8,7 @@ func (p *parser) reason(m *l7.Message, code byte, known bool) {
 	if !known {
 		return
 	}
-	var b [3]byte
-	m.Code = "0"
-	if code != 0 {
-		m.Code = m.Text.Copy(strconv.AppendUint(b[:0], uint64(code), 10))
-	}
+	m.Code = m.Text.Uint(uint64(code))
 	m.Status = l7.StatusOK
 	switch {
 	case code >= 0x80:
