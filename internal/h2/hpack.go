@@ -324,7 +324,7 @@ func (d *Decoder) insert(f *Field) {
 	if size > MaxTable {
 		// It counts, since indices count, but it is not kept.
 		e, size = entry{}, 0
-	} else if k := d.recent(f); k != nil {
+	} else if k := d.recent(f, uint32(size)); k != nil {
 		e.name, e.value = k.name, k.value
 		f.Name, f.Value, f.NameKept, f.ValueKept = e.name, e.value, true, true
 	} else {
@@ -370,12 +370,13 @@ func (d *Decoder) keep(s string) string {
 }
 
 // recent is the entry of the same field among the last ones: some encoders
-// insert what they have inserted for the message before.
-func (d *Decoder) recent(f *Field) *entry {
+// insert what they have inserted for the message before. size is what the field
+// counts for.
+func (d *Decoder) recent(f *Field, size uint32) *entry {
 	const looked = 8 // more than such messages have
 	for i := range min(d.n, looked) {
 		e := &d.entries[(d.head-i)&(len(d.entries)-1)]
-		if e.nameKnown && e.valueKnown && e.value == f.Value && e.name == f.Name {
+		if e.size == size && e.nameKnown && e.valueKnown && e.value == f.Value && e.name == f.Name {
 			return e
 		}
 	}

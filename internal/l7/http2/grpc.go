@@ -50,7 +50,7 @@ func (p *parser) grpcStatus(code int, m *l7.Message) {
 	if code < len(codes) {
 		m.Code = codes[code]
 	} else {
-		m.Code = m.Text.Build(10, func(dst []byte) int { return decimal(dst, uint32(code)) })
+		m.Code = m.Text.Uint(uint64(code))
 	}
 	m.Status = grpcClass(code)
 	m.AddInt("rpc.grpc.status_code", int64(code))
@@ -142,21 +142,8 @@ func number(s string) (n int64, ok bool) {
 	return n, true
 }
 
-// decimal writes n and returns how many bytes it took.
-func decimal(dst []byte, n uint32) int {
-	var b [10]byte
-	i := len(b)
-	for {
-		i--
-		b[i] = byte('0' + n%10)
-		if n /= 10; n == 0 {
-			return copy(dst, b[i:])
-		}
-	}
-}
-
 func decimalText(m *l7.Message, n uint32) string {
-	return m.Text.Build(10, func(dst []byte) int { return decimal(dst, n) })
+	return m.Text.Uint(uint64(n))
 }
 
 // unescape decodes the percent-encoding of grpc-message; what is no encoding
