@@ -83,12 +83,16 @@ func TestLiveRow(t *testing.T) {
 		without: round{sample: sample{requests: 1000, took: time.Second, p50: 100 * time.Microsecond, p99: time.Millisecond}, serverCPU: 7 * time.Millisecond},
 		with: round{
 			sample:    sample{requests: 800, took: time.Second, p50: 130 * time.Microsecond, p99: 2 * time.Millisecond},
-			serverCPU: 6400 * time.Microsecond, collectorCPU: 2 * time.Millisecond, wall: 2 * time.Second, rss: 50 << 20, spans: 1600, lost: 16,
+			serverCPU: 6400 * time.Microsecond, collectorCPU: 2 * time.Millisecond, wall: 2 * time.Second, rss: 50 << 20, told: true, spans: 1600, lost: 16,
 		},
 	}
 	const want = "| x | 1000 | 800 | 0.800 | 100 | +30 | 1000 | +1000 | 7.00 | +1.00 | 2.50 | 0.001 | 50 | 1.00000 | 0.01000 |"
 	if got := liveRow("x", []pair{p}); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	p.with.told = false
+	if got, want := liveRow("x", []pair{p}), strings.Replace(want, "1.00000 | 0.01000", "- | -", 1); got != want {
+		t.Errorf("of a peer: got  %s\nwant %s", got, want)
 	}
 	if cols := strings.Count(strings.SplitN(liveHeader, "\n", 2)[0], "|"); cols != strings.Count(want, "|") {
 		t.Errorf("%d columns in the head", cols)

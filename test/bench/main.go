@@ -40,6 +40,9 @@ type options struct {
 	only   string
 	config string
 	other  string
+	// peer is another agent's command line, which gets peerStart before its rounds.
+	peer      string
+	peerStart time.Duration
 	// profile gets the collector's CPU profiles of all rounds; profiles are these.
 	profile  string
 	profiles *profiles
@@ -56,6 +59,8 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.only, "only", "", "comma-separated names of the works to run; all if empty")
 	flag.StringVar(&o.config, "config", "", "collector configuration instead of the built-in one (sockets captured, nop exporter)")
 	flag.StringVar(&o.other, "against", "", "another distribution, an earlier build for one: every pair has a round with it too, and each work a second row")
+	flag.StringVar(&o.peer, "peer", "", "command `line` of another agent, split at spaces: every pair has a round with it too, and each work a row; it must stay one process that ends on SIGTERM")
+	flag.DurationVar(&o.peerStart, "peer-start", 10*time.Second, "how long the peer gets to start, before its round")
 	flag.StringVar(&o.profile, "profile", "", "file to write a CPU profile of the collector to, all rounds together (its figures are worth nothing then)")
 	flag.BoolVar(&o.stages, "stages", true, "run the Go benchmarks")
 	flag.BoolVar(&o.live, "live", true, "measure nginx and Redis")
@@ -125,6 +130,17 @@ func live(ctx context.Context, bin string, o options) error {
 		defer os.RemoveAll(dir)
 		o.profiles = &profiles{dir: dir}
 	}
+	with := []agent{distribution(bin, o.profiles)}
+	if o.other != "" {
+		with = append(with, distribution(o.other, o.profiles))
+	}
+	if o.peer != "" {
+		p, err := peer(o.peer, o.peerStart)
+		if err != nil {
+			return err
+		}
+		with = append(with, p)
+	}
 	fmt.Printf("\nLive: medians of %d pairs of %v rounds, %d connections; both ends are on this host and captured.\n", o.rounds, o.time, o.conns)
 	fmt.Println(liveHeader)
 	for _, w := range works(o) {
@@ -139,29 +155,25 @@ func live(ctx context.Context, bin string, o options) error {
 		if err != nil {
 			return err
 		}
-		bins := []string{bin}
-		if o.other != "" {
-			bins = append(bins, o.other)
-		}
-		pairs, err := measure(ctx, w, bins, config, dir, o)
+		pairs, err := measure(ctx, w, with, config, dir, o)
 		os.RemoveAll(dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 		fmt.Println(liveRow(w.name, pairs[0]))
-		if o.other != "" {
-			fmt.Println(liveRow(w.name+", "+filepath.Base(o.other), pairs[1]))
+		for i, a := range with[1:] {
+			fmt.Println(liveRow(w.name+", "+a.name, pairs[i+1]))
 		}
 	}
 	return o.profiles.merge(ctx, o.profile)
 }
 
-// pair is one round without the collector and one with it.
+// pair is one round without an agent and one with it.
 type pair struct{ without, with round }
 
-// measure runs a work's rounds against one server, and gives the pairs of each of
-// bins. Rounds without a collector are shared; who goes first alternates.
-func measure(ctx context.Context, w work, bins []string, config, dir string, o options) ([][]pair, error) {
+// measure runs a work's rounds against one server, and gives the pairs of each
+// agent. Rounds without one are shared; who goes first alternates.
+func measure(ctx context.Context, w work, agents []agent, config, dir string, o options) ([][]pair, error) {
 	server, err := w.start(dir)
 	if err != nil {
 		return nil, err
@@ -175,43 +187,37 @@ func measure(ctx context.Context, w work, bins []string, config, dir string, o o
 		return nil, err
 	}
 	// Warm: caches, frequency, the server's own memory.
-	if _, err := once(ctx, load, server, nil, min(o.time, 2*time.Second)); err != nil {
+	if _, err := once(ctx, load, server, running{}, min(o.time, 2*time.Second)); err != nil {
 		return nil, err
 	}
-	pairs := make([][]pair, len(bins))
+	pairs := make([][]pair, len(agents))
 	for i := range o.rounds {
-		without, err := once(ctx, load, server, nil, o.time)
+		without, err := once(ctx, load, server, running{}, o.time)
 		if err != nil {
 			return nil, err
 		}
-		for k := range bins {
-			k := (i + k) % len(bins)
-			with, err := traced(ctx, load, server, bins[k], config, filepath.Join(dir, fmt.Sprint(i, "-", k)), o)
+		for k := range agents {
+			k := (i + k) % len(agents)
+			with, err := traced(ctx, load, server, agents[k], config, filepath.Join(dir, fmt.Sprint(i, "-", k)), o)
 			if err != nil {
 				return nil, err
 			}
 			pairs[k] = append(pairs[k], pair{without, with})
 			fmt.Fprintf(os.Stderr, "%s %d/%d: %.0f/s without, %.0f/s with %s, %.2f s per million\n", w.name, i+1, o.rounds,
-				without.rate(), with.rate(), filepath.Base(bins[k]), with.perMillion())
+				without.rate(), with.rate(), agents[k].name, with.perMillion())
 		}
 	}
 	return pairs, nil
 }
 
-func traced(ctx context.Context, load loadFunc, server *rig.Server, bin, config, dir string, o options) (round, error) {
+func traced(ctx context.Context, load loadFunc, server *rig.Server, a agent, config, dir string, o options) (round, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return round{}, err
 	}
-	c, err := rig.StartCollector(bin, dir, config, o.profiles.config()...)
+	run, err := a.start(dir, config)
 	if err != nil {
 		return round{}, err
 	}
-	// Starting is not what is measured: let it read /proc, give back what loading
-	// took, and settle.
-	time.Sleep(2500 * time.Millisecond)
-	if err := rig.ForgetRSS(c.PID()); err != nil {
-		return round{}, errors.Join(err, c.Stop())
-	}
-	r, err := once(ctx, load, server, c, o.time)
-	return r, errors.Join(err, c.Stop())
+	r, err := once(ctx, load, server, run, o.time)
+	return r, errors.Join(err, run.Stop())
 }

@@ -38,7 +38,7 @@ func lost(c *rig.Collector) (float64, error) {
 	return unseen + refused, err
 }
 
-// settle is how long after a round the collector may still work on it; its CPU
+// settle is how long after a round an agent may still work on it; its CPU
 // time and its spans are read after that.
 const settle = 1500 * time.Millisecond
 
@@ -60,15 +60,17 @@ type round struct {
 	serverCPU, collectorCPU time.Duration
 	wall                    time.Duration // that collectorCPU was used in
 	rss                     uint64        // highest
-	spans, lost             float64
+	// told: the agent is ours, and told spans and lost.
+	told        bool
+	spans, lost float64
 }
 
 // perMillion is CPU seconds of the collector for a million requests.
 func (r round) perMillion() float64 { return r.collectorCPU.Seconds() / r.requests * 1e6 }
 
-func once(ctx context.Context, load loadFunc, server *rig.Server, c *rig.Collector, d time.Duration) (round, error) {
+func once(ctx context.Context, load loadFunc, server *rig.Server, a running, d time.Duration) (round, error) {
 	var r round
-	before, err := use(server, c)
+	before, err := use(server, a)
 	if err != nil {
 		return r, err
 	}
@@ -76,20 +78,21 @@ func once(ctx context.Context, load loadFunc, server *rig.Server, c *rig.Collect
 	if r.sample, err = load(ctx, d); err != nil {
 		return r, err
 	}
-	if c != nil {
+	if a.Process != nil {
 		time.Sleep(settle)
 	}
 	r.wall = time.Since(begin)
-	after, err := use(server, c)
+	after, err := use(server, a)
 	if err != nil {
 		return r, err
 	}
 	r.serverCPU = after.server - before.server
 	r.collectorCPU = after.collector - before.collector
+	r.told = a.told != nil
 	r.spans = after.spans - before.spans
 	r.lost = after.lost - before.lost
-	if c != nil {
-		_, r.rss, err = rig.RSS(c.PID())
+	if a.Process != nil {
+		_, r.rss, err = rig.RSS(a.PID())
 	}
 	return r, err
 }
@@ -100,16 +103,21 @@ type used struct {
 	spans, lost       float64
 }
 
-func use(server *rig.Server, c *rig.Collector) (u used, err error) {
-	if u.server, err = rig.CPU(server.PIDs()...); err != nil || c == nil {
+func use(server *rig.Server, a running) (u used, err error) {
+	if u.server, err = rig.CPU(server.PIDs()...); err != nil || a.Process == nil {
 		return u, err
 	}
-	if u.spans, err = c.Sum(emitted); err != nil {
+	if err := a.alive(); err != nil {
 		return u, err
 	}
-	if u.lost, err = lost(c); err != nil {
-		return u, err
+	if a.told != nil {
+		if u.spans, err = a.told.Sum(emitted); err != nil {
+			return u, err
+		}
+		if u.lost, err = lost(a.told); err != nil {
+			return u, err
+		}
 	}
-	u.collector, err = rig.CPU(c.PID())
+	u.collector, err = rig.CPU(a.PID())
 	return u, err
 }

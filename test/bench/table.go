@@ -10,7 +10,8 @@ const liveHeader = `| work | requests/s without | with | ratio | p50 us without 
 | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |`
 
 // liveRow is a work's medians. What is added is the median of the differences
-// inside each pair: rounds of one pair are neighbours in time.
+// inside each pair: rounds of one pair are neighbours in time. What a peer does not
+// tell is "-".
 func liveRow(name string, pairs []pair) string {
 	mid := func(f func(p pair) float64) float64 {
 		var v []float64
@@ -20,6 +21,12 @@ func liveRow(name string, pairs []pair) string {
 		return median(v)
 	}
 	cpu := func(r round) float64 { return us(r.serverCPU) / r.requests }
+	told := func(f func(r round) float64) string {
+		if slices.ContainsFunc(pairs, func(p pair) bool { return !p.with.told }) {
+			return "-"
+		}
+		return fmt.Sprintf("%.5f", mid(func(p pair) float64 { return f(p.with) / (2 * p.with.requests) }))
+	}
 	cells := []string{
 		name,
 		fmt.Sprintf("%.0f", mid(func(p pair) float64 { return p.without.rate() })),
@@ -34,8 +41,8 @@ func liveRow(name string, pairs []pair) string {
 		fmt.Sprintf("%.2f", mid(func(p pair) float64 { return p.with.perMillion() })),
 		fmt.Sprintf("%.3f", mid(func(p pair) float64 { return p.with.collectorCPU.Seconds() / p.with.wall.Seconds() })),
 		fmt.Sprintf("%.0f", mid(func(p pair) float64 { return float64(p.with.rss) / (1 << 20) })),
-		fmt.Sprintf("%.5f", mid(func(p pair) float64 { return p.with.spans / (2 * p.with.requests) })),
-		fmt.Sprintf("%.5f", mid(func(p pair) float64 { return p.with.lost / (2 * p.with.requests) })),
+		told(func(r round) float64 { return r.spans }),
+		told(func(r round) float64 { return r.lost }),
 	}
 	return "| " + strings.Join(cells, " | ") + " |"
 }
