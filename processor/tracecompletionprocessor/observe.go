@@ -96,7 +96,7 @@ func (p *completion) observe() (*metadata.TelemetryBuilder, error) {
 		tb.RegisterProcessorTracecompletionRefusedCallback(by("reason", func() map[string]uint64 {
 			s := stats()
 			return map[string]uint64{"two_traces": s.RefusedTwoTraces, "max_spans": s.RefusedSpans, "max_duration": s.RefusedDuration,
-				"max_siblings": s.RefusedSiblings, "ambiguous": s.Ambiguous, "message_ambiguous": p.messages.stats().ambiguous, "message_forgotten": p.messages.stats().forgotten}
+				"max_siblings": s.RefusedSiblings, "ambiguous": s.Ambiguous, "sent_apart": s.Apart, "message_ambiguous": p.messages.stats().ambiguous, "message_forgotten": p.messages.stats().forgotten}
 		})),
 		tb.RegisterProcessorTracecompletionLinkOperationsCallback(by("result", func() map[string]uint64 {
 			if p.links == nil {

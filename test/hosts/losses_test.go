@@ -23,8 +23,8 @@ var losing = []string{
 // losses is what the collectors counted, those that run.
 func (s *system) losses() string {
 	text := ""
-	tell := func(name string, ns rig.NetNS, port int) {
-		b, err := get(ns, fmt.Sprintf("http://127.0.0.1:%d/metrics", port))
+	tell := func(name string, ns rig.NetNS, g int) {
+		b, err := get(ns, s.metrics(g))
 		if err != nil {
 			text += fmt.Sprintf("%s: %v\n", name, err)
 			return
@@ -32,10 +32,10 @@ func (s *system) losses() string {
 		text += name + ":\n" + series(b)
 	}
 	for i := 1; i <= 3; i++ {
-		tell(fmt.Sprint("agent ", i), s.host[i], 13134)
+		tell(fmt.Sprint("agent ", i), s.host[i], 0)
 	}
 	for g := range s.gates {
-		tell(fmt.Sprint("gateway ", g), s.hub, 13134+10*g)
+		tell(fmt.Sprint("gateway ", g), s.hub, g)
 	}
 	return text
 }

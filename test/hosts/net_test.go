@@ -35,6 +35,9 @@ const (
 	hubAt     = "10.93.0.1"
 	sdkPort   = 4317
 	agentPort = 14317
+	// healthPort and the one after it are where a collector is asked how it is:
+	// that is not captured.
+	healthPort = 13133
 )
 
 // build makes the namespaces; they go with the test. The links named in slow
@@ -143,29 +146,29 @@ func (n *network) agent(t *testing.T, i int, o *options) string {
 receivers:
   ebpf:
     keep_literals: true
-    sockets: {include: {netns: [%d]}, exclude: {ports: [%d]}, unix: false}
+    sockets: {include: {netns: [%[1]d]}, exclude: {ports: [%[2]d, %[3]d, %[4]d]}, unix: false}
     packets:
       mode: afpacket
-      netns: [%s]
-      interfaces: [lo, %s]
-      filter: not port %d
+      netns: [%[5]s]
+      interfaces: [lo, %[6]s]
+      filter: not port %[2]d and not port %[3]d and not port %[4]d
       kinds: [{match: "r?", kind: gateway}, {match: "h?", kind: nic}]
-  otlp: {protocols: {grpc: {endpoint: "127.0.0.1:%d"}}}
+  otlp: {protocols: {grpc: {endpoint: "127.0.0.1:%[2]d"}}}
 processors:
   # Three hosts on one machine would all have its name.
   transform:
     trace_statements:
-      - set(resource.attributes["host.name"], "host-%d")
-      - delete_key(resource.attributes, "host.id")%s
+      - set(resource.attributes["host.name"], "host-%[7]d")
+      - delete_key(resource.attributes, "host.id")%[8]s
 exporters:
   loadbalancing:
     routing_key: traceID
     protocol: {otlp: {tls: {insecure: true}, sending_queue: {queue_size: 100000}}}
-    resolver: {static: {hostnames: [%s]}}
+    resolver: {static: {hostnames: [%[9]s]}}
 service:
   pipelines:
-    traces: {receivers: [ebpf, otlp], processors: [%s], exporters: [loadbalancing]}
-`, inode(t, n.host[i]), sdkPort, netns, taps, sdkPort, sdkPort, i, complete, strings.Join(gateways, ", "), processors)
+    traces: {receivers: [ebpf, otlp], processors: [%[10]s], exporters: [loadbalancing]}
+`, inode(t, n.host[i]), sdkPort, healthPort, healthPort+1, netns, taps, i, complete, strings.Join(gateways, ", "), processors)
 }
 
 // links is the link table of a configuration.

@@ -43,7 +43,8 @@ type system struct {
 	jaeger   string // its query address in the hub
 	links    *rig.Server
 	programs []*rig.Process
-	counted  string // by the collectors, before they ended
+	counted  string  // by the collectors, before they ended
+	late     float64 // of the spans that came to gateways
 }
 
 const nginxConf = `
@@ -172,7 +173,7 @@ service:
 // are on ports of loopback there, by their number in s.
 func (s *system) collector(ns rig.NetNS, bin, dir, config string) *rig.Process {
 	s.t.Helper()
-	port := 13133
+	port := healthPort
 	if ns == s.hub {
 		port += 10 * len(s.gates)
 	}
@@ -276,6 +277,12 @@ func (s *system) traces() []*demo.Trace {
 		wait += s.o.settle
 	}
 	time.Sleep(wait)
+	began := time.Now()
+	if err := rig.Until(60*time.Second, s.arrived); err != nil {
+		s.t.Log(err)
+	} else if d := time.Since(began); d > time.Second {
+		s.t.Logf("the last spans came to the gateways, and left them, %v later than on an idle machine", d.Round(time.Millisecond))
+	}
 	s.counted = s.losses()
 	for _, p := range append(s.agents, s.gates...) {
 		if err := p.Stop(); err != nil {
@@ -294,6 +301,34 @@ func (s *system) traces() []*demo.Trace {
 		return demo.Traces(all)
 	}
 	return s.ofJaeger(all)
+}
+
+// arrived tells if what agents sent is not with the gateways yet, or not sent on:
+// an exporter that is stopped gives up what it has, and on a machine that has
+// other things to do that is a lot.
+func (s *system) arrived() error {
+	var sent, came, gone float64
+	s.late = 0
+	for i := 1; i <= 3; i++ {
+		sent += s.metric(s.host[i], "otelcol_exporter_sent_spans", `exporter="loadbalancing"`)
+	}
+	for g := range s.gates {
+		b, err := get(s.hub, s.metrics(g))
+		if err != nil {
+			return err
+		}
+		of := func(what string, labels ...string) float64 {
+			return rig.Sum(b, "otelcol_processor_tracecompletion_spans_"+what, labels...)
+		}
+		// What was sent twice, because the answer took too long, comes twice.
+		came += of("received") - of("dropped", `reason="duplicate"`)
+		s.late += of("late")
+		gone += of("sent") + of("dropped") - of("dropped", `reason="duplicate"`)
+	}
+	if came < sent || gone < came {
+		return fmt.Errorf("of %.0f spans that agents sent %.0f came to gateways, %.0f left them", sent, came, gone)
+	}
+	return nil
 }
 
 func count(all []ptrace.Traces) (n int) {
@@ -353,10 +388,15 @@ func envelopes(b []byte) (all []ptrace.Traces, err error) {
 	}
 }
 
-// metric sums a counter of a collector in a namespace.
+// metrics is where the gth collector of a namespace tells of itself.
+func (*system) metrics(g int) string {
+	return fmt.Sprintf("http://127.0.0.1:%d/metrics", healthPort+1+10*g)
+}
+
+// metric sums a counter of the first collector in a namespace.
 func (s *system) metric(ns rig.NetNS, name string, labels ...string) float64 {
 	s.t.Helper()
-	b, err := get(ns, "http://127.0.0.1:13134/metrics")
+	b, err := get(ns, s.metrics(0))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -49,6 +49,19 @@ func (g *group) find() *group {
 	return g
 }
 
+// sentApart reports whether parts of what is one trace were sent on under
+// different ids: they stay two for who gets them.
+func sentApart(a, b *group) bool {
+	var none TraceID
+	switch {
+	case a.app != none:
+		return b.app == none && b.decided && b.own != a.app
+	case b.app != none:
+		return a.decided && a.own != b.app
+	}
+	return a.decided && b.decided && a.own != b.own
+}
+
 // join makes one group of two, unless that would merge two app traces or pass
 // a guard. It reports whether they are one now.
 func (t *Table) join(a, b *group) bool {
@@ -69,6 +82,9 @@ func (t *Table) join(a, b *group) bool {
 	if last-first > int64(t.guards.MaxDuration) {
 		t.stats.RefusedDuration++
 		return false
+	}
+	if sentApart(a, b) {
+		t.stats.Apart++
 	}
 	if a.spans < b.spans {
 		a, b = b, a

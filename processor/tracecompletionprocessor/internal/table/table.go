@@ -15,6 +15,7 @@ type Stats struct {
 	RefusedDuration  uint64 // joins past Guards.MaxDuration
 	RefusedSiblings  uint64 // app spans not re-parented for Guards.MaxSiblings
 	Ambiguous        uint64 // links with more than one candidate, not made
+	Apart            uint64 // joins of traces that had been sent on under two ids
 	Late             uint64 // hops of exchanges of which another hop had been sent on
 	Links            [5]uint64
 	Held             int // nodes in the table
