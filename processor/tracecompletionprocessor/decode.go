@@ -1,6 +1,7 @@
 package tracecompletionprocessor
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -106,8 +107,12 @@ func (n *names) origin(res pcommon.Resource) origin {
 	return o
 }
 
-// read fills node with what span says.
-func read(n *table.Node, span ptrace.Span, o origin) {
+// read fills node with what span says. judged is whether whoever made the span has
+// looked for what caused it.
+func read(n *table.Node, span ptrace.Span, o origin, judged bool) {
+	n.Judged = judged
+	var rare table.Rare
+	var carriedSpan hop.Key
 	n.Trace = table.TraceID(span.TraceID())
 	n.Span = hop.Key(be64(span.SpanID()))
 	n.Parent = hop.Key(be64(span.ParentSpanID()))
@@ -140,24 +145,24 @@ func read(n *table.Node, span ptrace.Span, o origin) {
 		case semconv.PropagationFormat:
 			format = v.Str()
 		case semconv.RequestIDRequest:
-			n.RequestID = xxhash.Sum64String(v.Str())
+			rare.RequestID = xxhash.Sum64String(v.Str())
 		case semconv.RequestIDResponse:
-			n.ResponseID = xxhash.Sum64String(v.Str())
+			rare.ResponseID = xxhash.Sum64String(v.Str())
 		case semconv.SyscallTraceIDRequest:
-			n.SyscallRequest = uint64(v.Int())
+			rare.SyscallRequest = uint64(v.Int())
 		case semconv.SyscallTraceIDResponse:
-			n.SyscallResponse = uint64(v.Int())
+			rare.SyscallResponse = uint64(v.Int())
 		case semconv.TraceProvisional:
 			n.Provisional = v.Bool()
 		case semconv.APMParentSpanID:
-			n.Original = key(v.Str())
-			n.Rooted = n.Original == 0
+			rare.Original = key(v.Str())
+			n.Rooted = rare.Original == 0
 		case semconv.HopInconsistent:
 			n.Inconsistent = v.Bool()
 		case semconv.LinkEvidence:
 			evidence = v.Str()
 		case semconv.PinpointSpanID:
-			n.Own = hop.ForeignSpan(formatPinpoint, v.Str())
+			rare.Own = hop.ForeignSpan(formatPinpoint, v.Str())
 		case "db.system.name", "rpc.system.name", "messaging.system":
 			system = v.Str()
 		case "messaging.operation.type":
@@ -193,14 +198,23 @@ func read(n *table.Node, span ptrace.Span, o origin) {
 	}
 	if format != "" {
 		if id, ok := hop.ForeignTrace(format, traceID); ok {
-			n.CarriedTrace = table.TraceID(id)
-			n.CarriedSpan = hop.ForeignSpan(format, spanID)
-			if n.CarriedOwn = format == formatPinpoint; n.CarriedOwn {
-				n.CarriedCaller = hop.ForeignCaller(format, traceID, spanID)
+			carriedSpan = hop.ForeignSpan(format, spanID)
+			if id != [16]byte{} {
+				n.Carried = &table.Carried{Trace: table.TraceID(id), Span: carriedSpan}
+				if n.Carried.Own = format == formatPinpoint; n.Carried.Own {
+					n.Carried.Caller = hop.ForeignCaller(format, traceID, spanID)
+				}
 			}
 		}
 	}
-	n.Linked = evidence != "" && evidence != table.ByPropagation.String() && n.Parent != 0 && n.Parent != n.CarriedSpan
+	if judged {
+		rare.RequestID, rare.ResponseID, rare.SyscallRequest, rare.SyscallResponse = 0, 0, 0, 0
+	}
+	if rare != (table.Rare{}) {
+		r := rare // the other one stays on the stack
+		n.Rare = &r
+	}
+	n.Linked = evidence != "" && evidence != table.ByPropagation.String() && n.Parent != 0 && n.Parent != carriedSpan
 }
 
 // formatPinpoint is the one format that carries the callee's own span id.
@@ -232,11 +246,11 @@ func key(s string) hop.Key {
 	if len(s) != 16 {
 		return 0
 	}
-	v, err := strconv.ParseUint(s, 16, 64)
-	if err != nil {
+	var b [8]byte
+	if _, err := hex.Decode(b[:], []byte(s)); err != nil {
 		return 0
 	}
-	return hop.Key(v)
+	return hop.Key(be64(b))
 }
 
 func be64(b [8]byte) (v uint64) {

@@ -31,7 +31,7 @@ type batch struct {
 
 // nodeBytes is what a node takes, with what of the table and its maps is there
 // for it: measured with 10,000 to 1,000,000 held.
-const nodeBytes = 500
+const nodeBytes = 300
 
 type completion struct {
 	cfg   *Config
@@ -141,9 +141,8 @@ func (p *completion) ConsumeTraces(ctx context.Context, td ptrace.Traces) error 
 			judged := ss.Scope().Name() == semconv.ScopeEBPF
 			for _, span := range ss.Spans().All() {
 				node := &b.nodes[i]
-				read(node, span, o)
-				node.Judged = judged
-				node.Index = i
+				read(node, span, o, judged)
+				node.Index = int32(i)
 				i++
 			}
 		}
@@ -156,7 +155,7 @@ func (p *completion) ConsumeTraces(ctx context.Context, td ptrace.Traces) error 
 	p.mu.Lock()
 	for i := range b.nodes {
 		node := &b.nodes[i]
-		if !p.table.Add(node, b.came) {
+		if !p.table.Add(node) {
 			*node = table.Node{Index: -1}
 			p.dupes.Add(1)
 			continue

@@ -29,15 +29,18 @@ func TestSentApart(t *testing.T) {
 			{Trace: TraceID{1}, Provisional: true, Span: 1, LID: 11, Point: hop.ServerProcess, Host: 1, Process: 1, Start: 100, End: 900, Judged: true},
 			{Trace: TraceID{2}, Provisional: true, Span: 2, LID: 12, Point: hop.ClientNIC, Host: 1, Start: 210, End: 790, Judged: true},
 			{Trace: TraceID{1}, Provisional: true, Span: 3, LID: 12, Point: hop.ClientProcess, Host: 1, Process: 1, Start: 200, End: 800,
-				Parent: 1, Linked: true, CarriedTrace: c.carried, CarriedSpan: 7, Judged: true},
+				Parent: 1, Linked: true, Judged: true},
 		}
-		tab.Add(nodes[0], 0)
-		tab.Add(nodes[1], 0)
+		if c.carried != (TraceID{}) {
+			nodes[2].Carried = &Carried{Trace: c.carried, Span: 7}
+		}
+		tab.Add(nodes[0])
+		tab.Add(nodes[1])
 		ids := map[int]TraceID{}
 		for _, i := range c.sent {
 			ids[i] = tab.Decide(nodes[i]).Trace
 		}
-		tab.Add(nodes[2], 0)
+		tab.Add(nodes[2])
 		if got := tab.Stats().Apart; got != c.apart {
 			t.Errorf("%s: %d traces are counted as sent apart, want %d", c.name, got, c.apart)
 		}

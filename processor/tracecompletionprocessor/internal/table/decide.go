@@ -369,7 +369,7 @@ func (t *Table) decideApp(n *Node) Decision {
 // ids. If exactly one inbound hop of its process and trace contains it, that is
 // who.
 func (t *Table) decideRoot(n *Node, d Decision) Decision {
-	if h := n.via; h != nil && h.group.find() == n.group.find() && !h.apart(n.Trace) {
+	if h := n.served; h != nil && h.group.find() == n.group.find() && !h.apart(n.Trace) {
 		d.Parent, d.Rooted = t.id(h.ex, h.ex.indexOf(h)), true
 		return d
 	}

@@ -32,6 +32,10 @@ const (
 	sameWithinUDP = int64(10e9)
 )
 
+// usualHops is room for the hops of an exchange between two hosts: the process and
+// the interface of either.
+const usualHops = 4
+
 // exchange finds the exchange that n is a hop of, or makes one. If n's two keys
 // name two, they are one.
 func (t *Table) exchange(n *Node) *exchange {
@@ -56,7 +60,7 @@ func (t *Table) exchange(n *Node) *exchange {
 	}
 	switch {
 	case a == nil && b == nil:
-		a = &exchange{start: n.Start, group: &group{first: n.Start, last: n.End}}
+		a = &exchange{start: n.Start, group: &group{first: n.Start, last: n.End}, hops: make([]*Node, 0, usualHops)}
 		a.group.exchanges = append(a.group.exchanges, a)
 	case a == nil:
 		a = b
@@ -69,10 +73,10 @@ func (t *Table) exchange(n *Node) *exchange {
 	if n.XID != 0 && a.xid == 0 {
 		a.xid = n.XID
 	}
-	if n.LID != 0 {
+	if n.LID != 0 && t.byLID[n.LID] != a {
 		t.byLID[n.LID] = a
 	}
-	if n.XID != 0 {
+	if n.XID != 0 && t.byXID[n.XID] != a {
 		t.byXID[n.XID] = a
 	}
 	return a

@@ -24,7 +24,7 @@ func TestForget(t *testing.T) {
 		var nodes []*Node
 		for _, n := range g.nodes {
 			m := *n
-			if tab.Add(&m, 0) {
+			if tab.Add(&m) {
 				nodes = append(nodes, &m)
 			}
 		}

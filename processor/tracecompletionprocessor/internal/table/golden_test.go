@@ -83,7 +83,7 @@ func parseGolden(t *testing.T, head string) *golden {
 			}
 			continue
 		}
-		n := &Node{Span: hop.Key(num(f[0])), Index: len(g.nodes)}
+		n := &Node{Span: hop.Key(num(f[0])), Index: int32(len(g.nodes))}
 		g.names[n.Span] = f[0]
 		p, isHop := hop.Parse(f[1])
 		n.Point = p
@@ -103,6 +103,7 @@ func parseGolden(t *testing.T, head string) *golden {
 			t.Fatalf("times of %q", line)
 		}
 		n.Start, n.End = start*1e6, end*1e6
+		carried, rare := Carried{}, Rare{}
 		for _, kv := range f[3:] {
 			k, v, _ := strings.Cut(kv, "=")
 			switch k {
@@ -124,25 +125,25 @@ func parseGolden(t *testing.T, head string) *golden {
 				g.names[hop.Wire(n.LID)] = "wire:" + v
 			case "carried":
 				tr, sp, _ := strings.Cut(v, "/")
-				n.CarriedTrace, n.CarriedSpan = traceID(tr), hop.Key(num(sp))
-				g.names[n.CarriedSpan] = sp
+				carried.Trace, carried.Span = traceID(tr), hop.Key(num(sp))
+				g.names[carried.Span] = sp
 			case "own":
-				n.CarriedOwn = true
+				carried.Own = true
 			case "received":
 				n.Received = true
 			case "caller":
-				n.CarriedCaller = hop.Key(num(v))
-				g.names[n.CarriedCaller] = v
+				carried.Caller = hop.Key(num(v))
+				g.names[carried.Caller] = v
 			case "as":
-				n.Own = hop.Key(num(v))
+				rare.Own = hop.Key(num(v))
 			case "rid":
-				n.RequestID = num(v)
+				rare.RequestID = num(v)
 			case "ridresp":
-				n.ResponseID = num(v)
+				rare.ResponseID = num(v)
 			case "sys":
-				n.SyscallRequest = num(v)
+				rare.SyscallRequest = num(v)
 			case "sysresp":
-				n.SyscallResponse = num(v)
+				rare.SyscallResponse = num(v)
 			case "linked":
 				n.Linked = true
 			case "provisional":
@@ -162,6 +163,12 @@ func parseGolden(t *testing.T, head string) *golden {
 				t.Fatalf("unknown key %q", line)
 			}
 		}
+		if carried.Trace != (TraceID{}) {
+			n.Carried = &carried
+		}
+		if rare != (Rare{}) {
+			n.Rare = &rare
+		}
 		g.nodes = append(g.nodes, n)
 	}
 	return g
@@ -172,7 +179,7 @@ func (g *golden) run(order []int) string {
 	t := New(g.cfg)
 	for _, i := range order {
 		n := *g.nodes[i]
-		t.Add(&n, 0)
+		t.Add(&n)
 	}
 	for _, l := range g.learn {
 		t.Learn(hop.Key(num("l"+l[0])), traceID(l[1]), l[2] == "provisional")
@@ -349,14 +356,14 @@ func (g *golden) again(t *testing.T, want string) {
 	first := New(g.cfg)
 	for _, n := range g.nodes {
 		m := *n
-		first.Add(&m, 0)
+		first.Add(&m)
 	}
 	second := New(g.cfg)
 	h := &golden{names: map[hop.Key]string{}, cfg: g.cfg, nodes: g.nodes}
 	for k, v := range g.names {
 		h.names[k] = v
 	}
-	before := map[int]Decision{}
+	before := map[int32]Decision{}
 	var nodes []*Node
 	for _, n := range first.hops {
 		nodes = append(nodes, n)
@@ -375,14 +382,16 @@ func (g *golden) again(t *testing.T, want string) {
 		m := *g.nodes[n.Index]
 		m.Trace, m.Span, m.Parent, m.Provisional = d.Trace, d.Span, d.Parent, d.Provisional
 		if d.Original != 0 {
-			m.Original = d.Original
+			r := *m.rare()
+			r.Original = d.Original
+			m.Rare = &r
 		}
 		m.Rooted = m.Rooted || d.Rooted
 		m.Linked = m.Linked || d.Evidence > ByPropagation
 		next = append(next, &m)
 	}
 	for _, n := range next {
-		second.Add(n, 0)
+		second.Add(n)
 	}
 	for _, n := range next {
 		second.Settle(n)

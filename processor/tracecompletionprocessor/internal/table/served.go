@@ -70,7 +70,7 @@ func (t *Table) unfileServed(n *Node) {
 // nothing is matched.
 func (t *Table) serve(n *Node) {
 	s := t.remote[n.Remote]
-	if n.Remote == 0 || s == nil || n.served != nil || n.via != nil {
+	if n.Remote == 0 || s == nil || n.served != nil {
 		return
 	}
 	var h, a *Node
@@ -86,7 +86,7 @@ func (t *Table) serve(n *Node) {
 		return
 	}
 	if t.join(h.group, a.group) {
-		h.served, a.via = a, h
+		h.served, a.served = a, h
 	}
 }
 

@@ -97,8 +97,7 @@ func (t *Table) Stats() Stats {
 }
 
 // Add takes a node. It returns false for a hop that is there already.
-func (t *Table) Add(n *Node, now int64) bool {
-	n.arrival = now
+func (t *Table) Add(n *Node) bool {
 	if n.App() {
 		return t.addApp(n)
 	}
@@ -153,9 +152,9 @@ func (t *Table) addHop(n *Node) bool {
 	g.first, g.last = min(g.first, n.Start), max(g.last, n.End)
 	n.group = g
 
-	if n.CarriedTrace != (TraceID{}) && x.carried == (pair{}) {
-		x.carried, x.own, x.caller, x.received = pair{n.CarriedTrace, n.CarriedSpan}, n.CarriedOwn, n.CarriedCaller, n.Received
-		t.join(x.group, t.trace(n.CarriedTrace, true, nil))
+	if w := n.Carried; w != nil && x.carried == (pair{}) {
+		x.carried, x.own, x.caller, x.received = pair{w.Trace, w.Span}, w.Own, w.Caller, n.Received
+		t.join(x.group, t.trace(w.Trace, true, nil))
 		c := t.carriers[x.carried]
 		if c == nil {
 			c = &carrier{}
@@ -165,17 +164,23 @@ func (t *Table) addHop(n *Node) bool {
 			c.exchanges = append(c.exchanges, x)
 		}
 	}
+	n.Carried = nil // the exchange has it
 	if n.Trace != (TraceID{}) {
 		t.join(x.group, t.trace(n.Trace, !n.Provisional, nil))
 	}
+	// What was joined away is held by nobody.
+	x.group = x.group.find()
+	n.group = x.group
 	if t.cfg.Skew {
 		t.observeSkew(x)
 	}
 	t.link(n)
-	for _, child := range t.waiting[n.Span] {
-		t.adopt(child, n)
+	if children, ok := t.waiting[n.Span]; ok {
+		for _, child := range children {
+			t.adopt(child, n)
+		}
+		delete(t.waiting, n.Span)
 	}
-	delete(t.waiting, n.Span)
 	return true
 }
 
@@ -186,7 +191,10 @@ func (t *Table) trace(id TraceID, app bool, n *Node) *group {
 		g = &group{first: 1<<63 - 1, ids: []TraceID{id}}
 		t.traces[id] = g
 	}
-	g = g.find()
+	if r := g.find(); r != g {
+		g = r
+		t.traces[id] = g
+	}
 	if app && g.app == (TraceID{}) {
 		g.app = id
 	}
@@ -218,16 +226,17 @@ func (t *Table) link(n *Node) {
 			t.waiting[n.Parent] = append(t.waiting[n.Parent], n)
 		}
 	}
-	if n.Process == 0 || n.Judged {
+	if n.Process == 0 || n.Judged || n.Rare == nil {
 		return
 	}
-	t.share(t.request, n, n.RequestID)
-	if n.ResponseID != n.RequestID {
-		t.share(t.request, n, n.ResponseID)
+	r := n.Rare
+	t.share(t.request, n, r.RequestID)
+	if r.ResponseID != r.RequestID {
+		t.share(t.request, n, r.ResponseID)
 	}
-	t.share(t.syscall, n, n.SyscallRequest)
-	if n.SyscallResponse != n.SyscallRequest {
-		t.share(t.syscall, n, n.SyscallResponse)
+	t.share(t.syscall, n, r.SyscallRequest)
+	if r.SyscallResponse != r.SyscallRequest {
+		t.share(t.syscall, n, r.SyscallResponse)
 	}
 }
 
@@ -256,7 +265,7 @@ func (t *Table) share(m map[procKey]*sides, n *Node, id uint64) {
 // is not there yet can make a link ambiguous.
 func (t *Table) Settle(n *Node) {
 	t.serve(n)
-	if n.ex == nil || !n.Point.Process() || n.Process == 0 || n.Judged {
+	if n.ex == nil || !n.Point.Process() || n.Process == 0 || n.Judged || n.Rare == nil {
 		return
 	}
 	if n.Point == hop.ClientProcess {
@@ -270,10 +279,11 @@ func (t *Table) Settle(n *Node) {
 			}
 		}
 	}
-	each(t.request, n.RequestID)
-	each(t.request, n.ResponseID)
-	each(t.syscall, n.SyscallRequest)
-	each(t.syscall, n.SyscallResponse)
+	r := n.Rare
+	each(t.request, r.RequestID)
+	each(t.request, r.ResponseID)
+	each(t.syscall, r.SyscallRequest)
+	each(t.syscall, r.SyscallResponse)
 }
 
 // tryLink joins the outbound exchange of n with the inbound one that its ids
@@ -291,17 +301,18 @@ func (t *Table) tryLink(n *Node) {
 
 // cause is the inbound hop of n's process that caused the outbound n.
 func (t *Table) cause(n *Node) (*Node, Evidence) {
-	if n.RequestID != 0 {
-		if p := t.sole(t.request, n, n.RequestID, func(p *Node) bool { return p.RequestID == n.RequestID || p.ResponseID == n.RequestID }); p != nil {
+	r := n.rare()
+	if r.RequestID != 0 {
+		if p := t.sole(t.request, n, r.RequestID, func(p *Rare) bool { return p.RequestID == r.RequestID || p.ResponseID == r.RequestID }); p != nil {
 			return p, ByRequestID
 		}
 	}
 	var a, b *Node
-	if n.SyscallRequest != 0 {
-		a = t.sole(t.syscall, n, n.SyscallRequest, func(p *Node) bool { return p.SyscallRequest == n.SyscallRequest })
+	if r.SyscallRequest != 0 {
+		a = t.sole(t.syscall, n, r.SyscallRequest, func(p *Rare) bool { return p.SyscallRequest == r.SyscallRequest })
 	}
-	if n.SyscallResponse != 0 {
-		b = t.sole(t.syscall, n, n.SyscallResponse, func(p *Node) bool { return p.SyscallResponse == n.SyscallResponse })
+	if r.SyscallResponse != 0 {
+		b = t.sole(t.syscall, n, r.SyscallResponse, func(p *Rare) bool { return p.SyscallResponse == r.SyscallResponse })
 	}
 	switch {
 	case a != nil && a == b:
@@ -318,14 +329,14 @@ func (t *Table) cause(n *Node) (*Node, Evidence) {
 
 // sole is the one inbound hop of n's process under id that was open when n
 // began and that ok accepts.
-func (t *Table) sole(m map[procKey]*sides, n *Node, id uint64, ok func(*Node) bool) *Node {
+func (t *Table) sole(m map[procKey]*sides, n *Node, id uint64, ok func(*Rare) bool) *Node {
 	s := m[procKey{n.Process, id}]
 	if s == nil || len(s.in) >= maxShared {
 		return nil
 	}
 	var found *Node
 	for _, p := range s.in {
-		if p.Start <= n.Start && n.Start <= p.End && ok(p) {
+		if p.Start <= n.Start && n.Start <= p.End && ok(p.rare()) {
 			if found != nil {
 				t.stats.Ambiguous++
 				return nil
@@ -363,11 +374,13 @@ func (t *Table) Forget(n *Node) {
 	t.unfileServed(n)
 	delete(t.waiting, n.Span)
 	delete(t.waiting, n.Parent)
-	for _, id := range [...]uint64{n.RequestID, n.ResponseID} {
-		delete(t.request, procKey{n.Process, id})
-	}
-	for _, id := range [...]uint64{n.SyscallRequest, n.SyscallResponse} {
-		delete(t.syscall, procKey{n.Process, id})
+	if r := n.Rare; r != nil {
+		for _, id := range [...]uint64{r.RequestID, r.ResponseID} {
+			delete(t.request, procKey{n.Process, id})
+		}
+		for _, id := range [...]uint64{r.SyscallRequest, r.SyscallResponse} {
+			delete(t.syscall, procKey{n.Process, id})
+		}
 	}
 	x := n.ex
 	if x == nil {
