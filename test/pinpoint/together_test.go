@@ -1,13 +1,17 @@
 package pinpoint
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/hopscope/hopscope/test/demo"
 	"github.com/hopscope/hopscope/test/rig"
@@ -117,6 +121,18 @@ lines:
 	return b.String()
 }
 
+// times are when the spans of a trace began and ended, in ms after the first.
+func times(tr *demo.Trace) string {
+	spans := slices.Clone(tr.Spans)
+	slices.SortStableFunc(spans, func(a, b *demo.Span) int { return cmp.Compare(a.StartTimestamp(), b.StartTimestamp()) })
+	var b strings.Builder
+	for _, s := range spans {
+		ms := func(at pcommon.Timestamp) float64 { return float64(int64(at-spans[0].StartTimestamp())) / 1e6 }
+		fmt.Fprintf(&b, "%9.3f to %9.3f %s%s %s\n", ms(s.StartTimestamp()), ms(s.EndTimestamp()), s.Str("hopscope.capture.point"), s.Str("service.name"), s.Name())
+	}
+	return b.String()
+}
+
 // TestTogether: what Hopscope sees of the requests hangs between the agents'
 // spans: the call of the front, its process, both ends of the cable, the process
 // of the back, what the back served; and so do calls that carry no ids.
@@ -143,7 +159,7 @@ func TestTogether(t *testing.T) {
 				return fmt.Errorf("order %d has no trace", n)
 			}
 			if got := shape(tr); without(got) != without(picture) {
-				return fmt.Errorf("order %d is\n%s", n, got)
+				return fmt.Errorf("order %d is\n%s%s", n, got, times(tr))
 			}
 			return nil
 		})
@@ -175,12 +191,12 @@ func TestTogether(t *testing.T) {
 		}
 		got := shape(tr)
 		if without(got) != without(picture) {
-			t.Errorf("order %d is\n%s", i, got)
+			t.Errorf("order %d is\n%s%s", i, got, times(tr))
 		}
 		if got == picture {
 			full++
 		} else {
-			t.Logf("order %d is\n%s", i, got)
+			t.Logf("order %d is\n%s%s", i, got, times(tr))
 		}
 	}
 	t.Logf("%d of %d orders are the whole picture", full, count)

@@ -262,31 +262,58 @@ func (t *Table) passedOn(n *Node, x *exchange) *Node {
 
 // clientSpan is the app span of n's process that made the call n: it contains
 // n in time and agrees on system and peer. Of several, the innermost, if it is
-// the only one.
+// in all the others.
 func (t *Table) clientSpan(n *Node) *Node {
 	if n.Point != hop.ClientProcess {
 		return nil
 	}
+	clients := n.group.find().clients
 	var best *Node
-	tie := false
-	for _, c := range n.group.find().clients {
-		if !sameProcess(n, c) || c.Start > n.Start+slackSameHost || n.End > c.End+slackSameHost ||
-			(n.System != 0 && c.System != 0 && n.System != c.System) ||
-			(n.PeerPort != 0 && c.PeerPort != 0 && n.PeerPort != c.PeerPort) {
+	for _, c := range clients {
+		if !made(c, n) {
 			continue
 		}
-		switch {
-		case best == nil || c.End-c.Start < best.End-best.Start && contains(best, c):
-			best, tie = c, false
-		case !contains(c, best):
-			tie = true
+		if best == nil || c.End-c.Start < best.End-best.Start || same(c, best) && t.under(c, best) {
+			best = c
 		}
 	}
-	if tie {
-		t.stats.Ambiguous++
+	if best == nil {
 		return nil
 	}
+	for _, c := range clients {
+		if c != best && made(c, n) && (!contains(c, best) || same(c, best) && !t.under(best, c)) {
+			t.stats.Ambiguous++
+			return nil
+		}
+	}
 	return best
+}
+
+// made reports whether the client app span c may have made the call n. One that
+// lasts no time was ended when it had sent: its agent does not wait for answers.
+func made(c, n *Node) bool {
+	if !sameProcess(n, c) || c.Start > n.Start+slackSameHost ||
+		(n.System != 0 && c.System != 0 && n.System != c.System) ||
+		(n.PeerPort != 0 && c.PeerPort != 0 && n.PeerPort != c.PeerPort) {
+		return false
+	}
+	return n.End <= c.End+slackSameHost || c.Start == c.End && n.Start <= c.End+slackSameHost
+}
+
+// same reports whether two app spans began and ended together.
+func same(a, b *Node) bool { return a.Start == b.Start && a.End == b.End }
+
+// maxDepth bounds how far up it is looked for a parent.
+const maxDepth = 8
+
+// under reports whether the app span a is below b.
+func (t *Table) under(a, b *Node) bool {
+	for range maxDepth {
+		if a = t.apps[pair{a.Trace, a.parent()}]; a == nil || a == b {
+			break
+		}
+	}
+	return a != nil && a == b
 }
 
 func contains(outer, inner *Node) bool { return outer.Start <= inner.Start && inner.End <= outer.End }
@@ -367,24 +394,40 @@ func (t *Table) decideApp(n *Node) Decision {
 
 // decideRoot: a server span without a parent was called by somebody who sent no
 // ids. If exactly one inbound hop of its process and trace contains it, that is
-// who.
+// who; if none does, the only one that was open when it began: agents may end a
+// span when the answer is long on its way.
 func (t *Table) decideRoot(n *Node, d Decision) Decision {
 	if h := n.served; h != nil && h.group.find() == n.group.find() && !h.apart(n.Trace) {
 		d.Parent, d.Rooted = t.id(h.ex, h.ex.indexOf(h)), true
 		return d
 	}
-	var best *Node
+	var around, open *Node
+	several := false
 	for _, h := range n.group.find().inbound {
-		if h.ex.carried == (pair{}) && !h.apart(n.Trace) && sameProcess(h, n) && h.Start <= n.Start+slackSameHost && n.End <= h.End+slackSameHost {
-			if best != nil {
+		if h.ex.carried != (pair{}) || h.apart(n.Trace) || !sameProcess(h, n) || h.Start > n.Start+slackSameHost {
+			continue
+		}
+		switch {
+		case n.End <= h.End+slackSameHost:
+			if around != nil {
 				t.stats.Ambiguous++
 				return d
 			}
-			best = h
+			around = h
+		case n.Start <= h.End:
+			several = several || open != nil
+			open = h
 		}
 	}
-	if best != nil {
-		d.Parent = t.id(best.ex, best.ex.indexOf(best))
+	if around == nil && several {
+		t.stats.Ambiguous++
+		return d
+	}
+	if around == nil {
+		around = open
+	}
+	if around != nil {
+		d.Parent = t.id(around.ex, around.ex.indexOf(around))
 		d.Rooted = true
 	}
 	return d
