@@ -289,6 +289,10 @@ func (t *Table) clientSpan(n *Node) *Node {
 	return best
 }
 
+// noTime is what a span lasts at most that lasts no time: a receiver of agents that
+// count milliseconds may let it end a little after it begins.
+const noTime = int64(1e3)
+
 // made reports whether the client app span c may have made the call n. One that
 // lasts no time was ended when it had sent: its agent does not wait for answers.
 func made(c, n *Node) bool {
@@ -297,7 +301,7 @@ func made(c, n *Node) bool {
 		(n.PeerPort != 0 && c.PeerPort != 0 && n.PeerPort != c.PeerPort) {
 		return false
 	}
-	return n.End <= c.End+slackSameHost || c.Start == c.End && n.Start <= c.End+slackSameHost
+	return n.End <= c.End+slackSameHost || c.End-c.Start <= noTime && n.Start <= c.End+slackSameHost
 }
 
 // same reports whether two app spans began and ended together.

@@ -53,3 +53,21 @@ func TestSentApart(t *testing.T) {
 		}
 	}
 }
+
+// TestSentCall: a call goes to the span that lasts no time and was there when it
+// began, also where that ends a nanosecond after it begins, and however long the
+// answer takes; not to one that lasted.
+func TestSentCall(t *testing.T) {
+	const ms = int64(1e6)
+	for lasts, want := range map[int64]hop.Key{0: 2, 1: 2, ms: 0} {
+		tab := New(Config{Guards: Guards{MaxSpans: 100, MaxDuration: time.Hour, MaxSiblings: 64}})
+		trace := TraceID{1}
+		client := &Node{Trace: trace, Span: 2, Parent: 1, Client: true, Host: 1, Process: 1, Start: 10 * ms, End: 10*ms + lasts}
+		call := &Node{Trace: trace, Span: 3, LID: 3, Point: hop.ClientProcess, Host: 1, Process: 1, Start: 11 * ms, End: 40 * ms}
+		tab.Add(client)
+		tab.Add(call)
+		if got := tab.Decide(call).Parent; got != want {
+			t.Errorf("a span of %d ns: the call hangs on %d, want %d", lasts, got, want)
+		}
+	}
+}
