@@ -200,8 +200,9 @@ func TestTogether(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d orders are the whole picture", full, count)
-	// Where the machine is busy a Redis call ends after its agent says it does.
-	if full < count/2 {
+	// Agents' times are whole milliseconds: where the machine is busy a call may begin
+	// more than 5 ms from where its span lies.
+	if full < count*9/10 {
 		t.Errorf("%d of %d orders are the whole picture", full, count)
 	}
 }
