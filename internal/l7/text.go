@@ -11,7 +11,8 @@ const textChunk = 4 << 10
 // allocation for each. What it has handed out never changes. The zero value is
 // ready; a Text belongs to one goroutine.
 type Text struct {
-	free  []byte
+	chunk []byte
+	at    int              // where the free part of chunk begins
 	heads *[headSlots]Head // see Head; nil until the first is asked for
 	// learned counts those that were learned.
 	learned uint32
@@ -72,31 +73,31 @@ func (t *Text) Build(n int, f func(dst []byte) int) string {
 		}
 		return unsafe.String(&d[0], n)
 	}
-	if n > len(t.free) {
-		t.free = make([]byte, textChunk)
+	if n > len(t.chunk)-t.at {
+		t.chunk, t.at = make([]byte, textChunk), 0
 	}
-	had := t.free
-	t.free = had[n:]
-	used := f(had[:n:n])
-	if len(t.free) > 0 && &t.free[0] == &had[n] {
-		t.free = had[max(used, 0):]
+	had, at := t.chunk, t.at
+	t.at += n
+	used := f(had[at : at+n : at+n])
+	if t.at == at+n && &t.chunk[0] == &had[0] {
+		t.at = at + max(used, 0)
 	}
 	if used <= 0 {
 		return ""
 	}
-	return unsafe.String(&had[0], used)
+	return unsafe.String(&had[at], used)
 }
 
 func (t *Text) take(n int) []byte {
 	if n > textChunk/4 {
 		return make([]byte, n)
 	}
-	if n > len(t.free) {
-		t.free = make([]byte, textChunk)
+	at := t.at
+	if n > len(t.chunk)-at {
+		t.chunk, at = make([]byte, textChunk), 0
 	}
-	d := t.free[:n:n]
-	t.free = t.free[n:]
-	return d
+	t.at = at + n
+	return t.chunk[at : at+n : at+n]
 }
 
 // View is b as a string without a copy: for a look-up or a comparison inside

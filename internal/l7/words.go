@@ -18,9 +18,9 @@ type word struct {
 
 const (
 	wordSlots = 256
-	// maxWord bounds what is kept: 32 KiB of text for each Text, and as much of
+	// maxWord bounds what is kept: 64 KiB of text for each Text, and as much of
 	// routes.
-	maxWord = 128
+	maxWord = 256
 )
 
 // Word is Copy of what comes again and again: a topic, a method, a client's

@@ -2,7 +2,6 @@ package mongodb
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/hopscope/hopscope/internal/l7"
 )
@@ -151,6 +150,5 @@ func (p *parser) message(s []byte, m *l7.Message) string {
 
 // number is n in decimal.
 func number(t *l7.Text, n uint64) string {
-	var b [20]byte
-	return t.Copy(strconv.AppendUint(b[:0], n, 10))
+	return t.Uint(n)
 }

@@ -26,7 +26,8 @@ const minDoc = 5
 
 // elements walks the elements of a document, which may be cut anywhere.
 type elements struct {
-	b []byte
+	b  []byte
+	at int // where the next one begins
 	// cut: what b holds ends before the document does.
 	cut bool
 }
@@ -59,18 +60,20 @@ func document(b []byte) (elements, int) {
 // next is the next element; ok is false at the end, where the document is cut
 // inside a name or a scalar, and where it is malformed.
 func (e *elements) next() (x element, ok bool) {
-	if len(e.b) < 2 {
-		e.b = nil
+	b := e.b[e.at:]
+	if len(b) < 2 {
+		e.at = len(e.b)
 		return x, false
 	}
-	x.typ = e.b[0]
-	i := zero(e.b[1:])
+	x.typ = b[0]
+	i := zero(b[1:])
 	if i < 0 {
-		e.b = nil
+		e.at = len(e.b)
 		return x, false
 	}
-	x.name = e.b[1 : 1+i]
-	b := e.b[2+i:]
+	x.name = b[1 : 1+i]
+	at := e.at + 2 + i
+	b = b[2+i:]
 	n, head := 0, 0 // of the value: length, and what comes before its content
 	tail := 0       // and after
 	switch x.typ {
@@ -109,11 +112,11 @@ func (e *elements) next() (x element, ok bool) {
 		n = -1
 	}
 	if n < 0 || n < head+tail {
-		e.b = nil
+		e.at = len(e.b)
 		return x, false
 	}
 	if n > len(b) {
-		e.b = nil
+		e.at = len(e.b)
 		x.cut = true
 		if x.typ != tDoc && x.typ != tArray || len(b) < head {
 			return x, false
@@ -121,7 +124,7 @@ func (e *elements) next() (x element, ok bool) {
 		x.val = b[head:]
 		return x, true
 	}
-	x.val, e.b = b[head:n-tail], b[n:]
+	x.val, e.at = b[head:n-tail], at+n
 	return x, true
 }
 

@@ -160,13 +160,13 @@ func (p *parser) request(h header, b []byte, m *l7.Message) (int, error) {
 			break
 		}
 		db, coll := split(ns)
-		m.Domain = m.Text.Copy(db)
+		m.Domain = m.Text.Word(db)
 		doc, _ := document(c.Rest())
 		if string(coll) == "$cmd" || string(coll) == "$cmd.sys.inprog" {
 			p.command(h, doc, m)
 			break
 		}
-		m.Op, m.Route = "query", m.Text.Copy(coll)
+		m.Op, m.Route = "query", m.Text.Word(coll)
 		p.text(doc, m)
 	case opGetMore:
 		p.plain("getMore", b, m)
@@ -203,7 +203,7 @@ func (p *parser) plain(op string, b []byte, m *l7.Message) {
 
 func namespace(m *l7.Message, ns []byte) {
 	db, coll := split(ns)
-	m.Domain, m.Route = m.Text.Copy(db), m.Text.Copy(coll)
+	m.Domain, m.Route = m.Text.Word(db), m.Text.Word(coll)
 }
 
 func split(ns []byte) (db, coll []byte) {
@@ -282,9 +282,9 @@ func (p *parser) command(h header, doc elements, m *l7.Message) {
 	name, known := commandName(x.name)
 	if known {
 		m.Op = name
-		m.Route = m.Text.Copy(x.str())
+		m.Route = m.Text.Word(x.str())
 	} else {
-		m.Op = m.Text.Copy(x.name[:min(len(x.name), 64)])
+		m.Op = m.Text.Word(x.name[:min(len(x.name), 64)])
 	}
 	switch m.Op {
 	case "insert", "update", "delete", "findAndModify", "findandmodify":
@@ -299,10 +299,10 @@ func (p *parser) command(h header, doc elements, m *l7.Message) {
 		}
 		switch string(x.name) {
 		case "$db":
-			m.Domain = m.Text.Copy(x.str())
+			m.Domain = m.Text.Word(x.str())
 		case "collection":
 			if m.Op == "getMore" {
-				m.Route = m.Text.Copy(x.str())
+				m.Route = m.Text.Word(x.str())
 			}
 		case "comment":
 			p.comment(&x, m)
@@ -315,7 +315,7 @@ func (p *parser) command(h header, doc elements, m *l7.Message) {
 		first = false
 	}
 	w.close("}", all)
-	m.Target = m.Text.Copy(w.b[:w.n])
+	m.Target = m.Text.Word(w.b[:w.n])
 }
 
 // comment: drivers put ids there, as a document of headers.
@@ -337,7 +337,7 @@ func (p *parser) comment(x *element, m *l7.Message) {
 func (p *parser) text(doc elements, m *l7.Message) {
 	w := p.writer(false, m)
 	w.object(doc, 0)
-	m.Target = m.Text.Copy(w.b[:w.n])
+	m.Target = m.Text.Word(w.b[:w.n])
 }
 
 // writer is one for the text of m. names: the first value is a collection's name.

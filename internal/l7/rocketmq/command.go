@@ -48,7 +48,8 @@ func detect(b []byte) l7.Verdict {
 	case len(b) < 8 || len(b) < 8+min(header, 1<<10):
 		return l7.More
 	}
-	cmd, ok := read(kind, b[8:min(len(b), 8+header)], nil)
+	var cmd command
+	ok = cmd.read(kind, b[8:min(len(b), 8+header)])
 	switch {
 	case !ok || cmd.flag > 3 || cmd.flag < 0 || cmd.code < 0 || cmd.code > 1<<15:
 		return l7.No
@@ -58,19 +59,19 @@ func detect(b []byte) l7.Verdict {
 	return l7.Request
 }
 
-// read reads a header; the memory of ext is used.
-func read(kind byte, b []byte, ext []field) (command, bool) {
-	if kind == 0 {
-		return readJSON(b, ext)
+// read reads a header; the memory of x.fields is used.
+func (x *command) read(kind byte, b []byte) bool {
+	x.b, x.json = b, kind == 0
+	if x.json {
+		return x.readJSON(b)
 	}
-	return readBinary(b, ext)
+	return x.readBinary(b)
 }
 
 // readBinary reads RocketMQ's own form,
 // https://github.com/apache/rocketmq/blob/develop/remoting/src/main/java/org/apache/rocketmq/remoting/protocol/RocketMQSerializable.java
-func readBinary(b []byte, ext []field) (x command, ok bool) {
+func (x *command) readBinary(b []byte) bool {
 	c := l7.NewCursor(b)
-	x.b = b
 	x.code = int64(c.U16())
 	language := c.U8()
 	x.version = int64(c.U16())
@@ -79,8 +80,9 @@ func readBinary(b []byte, ext []field) (x command, ok bool) {
 	x.remark = c.Take(int(c.U32()))
 	e := l7.NewCursor(c.Take(int(c.U32())))
 	if c.Short() || c.Len() != 0 || language > 20 {
-		return x, false
+		return false
 	}
+	ext := x.fields[:0]
 	for e.Len() > 0 && len(ext) < maxFields {
 		k := e.Take(int(e.U16()))
 		key := len(b) - e.Len() - len(k)
@@ -92,7 +94,7 @@ func readBinary(b []byte, ext []field) (x command, ok bool) {
 		ext = append(ext, field{uint16(key), uint16(len(k)), uint16(len(b) - e.Len() - len(v)), uint16(len(v))})
 	}
 	x.fields = ext
-	return x, true
+	return true
 }
 
 // What every client and broker of Java says of itself, and nobody asks for: a fifth
@@ -103,11 +105,10 @@ const (
 )
 
 // readJSON reads a header in JSON: a flat object, and extFields of texts in it.
-func readJSON(b []byte, ext []field) (x command, ok bool) {
-	x.b, x.json = b, true
+func (x *command) readJSON(b []byte) bool {
 	i := space(b, 0)
 	if i >= len(b) || b[i] != '{' {
-		return x, false
+		return false
 	}
 	seen := 0
 	for w := (members{b: b, i: i + 1}); ; {
@@ -115,20 +116,17 @@ func readJSON(b []byte, ext []field) (x command, ok bool) {
 		w.skip(javaSerialization)
 		k, ok := w.key()
 		if !ok {
-			x.fields = ext
-			return x, seen == 3 && w.end()
+			return seen == 3 && w.end()
 		}
 		if w.i < len(b) && b[w.i] == '{' && string(k) == "extFields" {
-			if ext, ok = w.fields(ext); !ok {
-				x.fields = ext
-				return x, false
+			if x.fields, ok = w.fields(x.fields); !ok {
+				return false
 			}
 			continue
 		}
 		v, ok := w.value()
 		if !ok {
-			x.fields = ext
-			return x, false
+			return false
 		}
 		var to *int64
 		switch string(k) {

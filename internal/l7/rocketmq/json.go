@@ -44,7 +44,20 @@ func (w *members) skip(said string) {
 // value moves behind the value, raw, and its comma.
 func (w *members) value() ([]byte, bool) {
 	i := w.i
-	end := text(w.b, i)
+	end := -1
+	if i < len(w.b) {
+		switch c := w.b[i]; {
+		case c == '"':
+			end = text(w.b, i)
+		case c-'0' < 10: // a number, of a few digits
+			for end = i + 1; end < len(w.b) && w.b[end]-'0' < 10; end++ {
+			}
+			if end < len(w.b) && (w.b[end] == ',' || w.b[end] == '}') {
+				return w.b[i:end], w.next(end)
+			}
+			end = -1
+		}
+	}
 	if end < 0 {
 		if end = value(w.b, i, 0); end < 0 {
 			w.i = len(w.b)

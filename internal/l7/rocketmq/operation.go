@@ -70,6 +70,13 @@ func operation(t *l7.Text, code int64) string {
 	case 200051:
 		return "ACK_MESSAGE"
 	}
+	return decimal(t, code)
+}
+
+func decimal(t *l7.Text, n int64) string {
+	if n >= 0 {
+		return t.Uint(uint64(n))
+	}
 	var b [20]byte
-	return t.Copy(strconv.AppendInt(b[:0], code, 10))
+	return t.Copy(strconv.AppendInt(b[:0], n, 10))
 }

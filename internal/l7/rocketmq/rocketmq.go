@@ -7,7 +7,6 @@ package rocketmq
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/hopscope/hopscope/internal/l7"
 )
@@ -80,8 +79,11 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 	case len(w.B) < 8+header:
 		return total, l7.ErrSkip
 	}
-	x, ok := read(kind, w.B[8:8+header], p.ext[:0])
-	p.ext = x.fields[:0]
+	x := command{fields: p.ext}
+	ok = x.read(kind, w.B[8:8+header])
+	if cap(x.fields) > cap(p.ext) {
+		p.ext = x.fields[:0]
+	}
 	if !ok {
 		return 0, l7.ErrLost
 	}
@@ -139,9 +141,7 @@ func version(t *l7.Text, n int64) string {
 		return ""
 	}
 	n /= 2
-	return t.Build(5, func(dst []byte) int {
-		return copy(dst, []byte{byte('4' + n/100), '.', byte('0' + n/10%10), '.', byte('0' + n%10)})
-	})
+	return t.Word([]byte{byte('4' + n/100), '.', byte('0' + n/10%10), '.', byte('0' + n%10)})
 }
 
 // maxStored is how much of what a pull brings is looked at, for the properties
@@ -181,7 +181,7 @@ func (p *parser) stored(b []byte, m *l7.Message) {
 	if c.Short() {
 		return
 	}
-	m.Target = m.Text.Copy(topic)
+	m.Target = m.Text.Word(topic)
 	m.AddInt("hopscope.messaging.offset", int64(offset))
 	p.properties(properties, m)
 }
@@ -192,8 +192,7 @@ func (p *parser) request(x *command, m *l7.Message) {
 		m.Type = l7.TypeOneWay
 	}
 	m.Op = operation(m.Text, x.code)
-	var b [20]byte
-	m.Session = m.Text.Copy(strconv.AppendInt(b[:0], x.opaque, 10))
+	m.Session = decimal(m.Text, x.opaque)
 	v2 := x.code == 310 || x.code == 320
 	for i := range x.fields {
 		k, v := x.fields[i].in(x.b)
@@ -224,17 +223,24 @@ func (p *parser) request(x *command, m *l7.Message) {
 		m.Add("messaging.operation.type", "receive")
 	}
 	if len(f.topic) > 0 {
-		m.Target = m.Text.Copy(f.topic)
+		m.Target = m.Text.Word(f.topic)
 		m.Route = m.Target
 	}
-	add(m, "messaging.destination.partition.id", f.queue)
-	add(m, "messaging.consumer.group.name", f.group)
+	word(m, "messaging.destination.partition.id", f.queue)
+	word(m, "messaging.consumer.group.name", f.group)
 	p.properties(f.properties, m)
 }
 
 func add(m *l7.Message, key string, v []byte) {
 	if len(v) > 0 {
 		m.Add(key, m.Text.Copy(v))
+	}
+}
+
+// word is add of what is the same in many messages.
+func word(m *l7.Message, key string, v []byte) {
+	if len(v) > 0 {
+		m.Add(key, m.Text.Word(v))
 	}
 }
 
@@ -256,7 +262,7 @@ func (p *parser) properties(b []byte, m *l7.Message) {
 		case "UNIQ_KEY":
 			add(m, "messaging.message.id", v)
 		case "TAGS":
-			add(m, "messaging.rocketmq.message.tag", v)
+			word(m, "messaging.rocketmq.message.tag", v)
 		default:
 			p.opts.Header(m, k, v)
 		}
@@ -264,8 +270,7 @@ func (p *parser) properties(b []byte, m *l7.Message) {
 }
 
 func (p *parser) status(m *l7.Message, x *command) {
-	var b [20]byte
-	m.Code = m.Text.Copy(strconv.AppendInt(b[:0], x.code, 10))
+	m.Code = decimal(m.Text, x.code)
 	switch x.code {
 	case 0, 10, 11, 12: // done; flushing or copying was late; no copy
 		m.Status = l7.StatusOK
