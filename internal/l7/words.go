@@ -102,14 +102,14 @@ func (t *Text) Uint(v uint64) string {
 	if v < 100 {
 		return strconv.FormatUint(v, 10) // a constant
 	}
-	var b [20]byte
-	i := len(b)
-	for v >= 10 {
-		i--
-		b[i] = byte('0' + v%10)
+	n := 3
+	for p := uint64(1000); v >= p && n < 20; p *= 10 {
+		n++
+	}
+	d := t.take(n)
+	for i := n - 1; i >= 0; i-- {
+		d[i] = byte('0' + v%10)
 		v /= 10
 	}
-	i--
-	b[i] = byte('0' + v)
-	return t.Copy(b[i:])
+	return View(d)
 }

@@ -36,9 +36,9 @@ type elements struct {
 // a document its elements.
 type element struct {
 	typ  byte
+	cut  bool // val is only the beginning
 	name []byte
 	val  []byte
-	cut  bool // val is only the beginning
 }
 
 // document opens the document at the front of b, and says how long it is. 0: it
@@ -66,12 +66,23 @@ func (e *elements) next() (x element, ok bool) {
 		return x, false
 	}
 	x.typ = b[0]
-	i := zero(b[1:])
+	// Most names are short: eight bytes are one look for where it ends.
+	i := -1
+	if len(b) > 8 {
+		const ones, tops = 0x0101010101010101, 0x8080808080808080
+		w := binary.LittleEndian.Uint64(b[1:])
+		if hit := (w - ones) & ^w & tops; hit != 0 {
+			i = bits.TrailingZeros64(hit) / 8
+		}
+	}
+	if i < 0 {
+		i = bytes.IndexByte(b[1:], 0)
+	}
 	if i < 0 {
 		e.at = len(e.b)
 		return x, false
 	}
-	x.name = b[1 : 1+i]
+	x.name = b[1 : 1+i : len(b)] // no further than what is looked at
 	at := e.at + 2 + i
 	b = b[2+i:]
 	n, head := 0, 0 // of the value: length, and what comes before its content
@@ -126,19 +137,6 @@ func (e *elements) next() (x element, ok bool) {
 	}
 	x.val, e.at = b[head:n-tail], at+n
 	return x, true
-}
-
-// zero is where the name at the front of b ends, or -1. Most are short: eight bytes
-// are one look.
-func zero(b []byte) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	if len(b) >= 8 {
-		x := binary.LittleEndian.Uint64(b)
-		if hit := (x - ones) & ^x & tops; hit != 0 {
-			return bits.TrailingZeros64(hit) / 8
-		}
-	}
-	return bytes.IndexByte(b, 0)
 }
 
 // sized is the length of a value that starts with an int32, which leaves extra
@@ -210,6 +208,16 @@ func (t *writer) add(s string) {
 	t.n += copy(t.b[t.n:], s)
 }
 
+// put appends c, if it fits.
+func (t *writer) put(c byte) {
+	if t.full || t.n >= t.limit {
+		t.full = true
+		return
+	}
+	t.b[t.n] = c
+	t.n++
+}
+
 // key appends the name of a field, after a comma unless it is the first.
 func (t *writer) key(name []byte, first bool) {
 	if t.full || t.n+len(name)+4 > t.limit {
@@ -220,14 +228,21 @@ func (t *writer) key(name []byte, first bool) {
 		t.b[t.n] = ','
 		t.n++
 	}
-	t.b[t.n] = '"'
-	t.n += 1 + copy(t.b[t.n+1:], name)
-	t.b[t.n], t.b[t.n+1] = '"', ':'
-	t.n += 2
+	to := t.b[t.n:]
+	to[0] = '"'
+	if len(name) <= 8 && cap(name) >= 8 && len(to) > 8 {
+		// Most names: what is written behind it is written over.
+		binary.LittleEndian.PutUint64(to[1:], binary.LittleEndian.Uint64(name[:8]))
+	} else {
+		copy(to[1:], name)
+	}
+	to = to[1+len(name):]
+	to[0], to[1] = '"', ':'
+	t.n += len(name) + 3
 }
 
 func (t *writer) object(e elements, depth int) {
-	t.add("{")
+	t.put('{')
 	first := true
 	for !t.full {
 		x, ok := e.next()
@@ -241,15 +256,15 @@ func (t *writer) object(e elements, depth int) {
 		first = false
 		t.value(&x, depth)
 	}
-	t.close("}", e)
+	t.close('}', e)
 }
 
 // close ends what was opened for e, if all of that was there.
-func (t *writer) close(s string, e elements) {
+func (t *writer) close(c byte, e elements) {
 	if e.cut {
 		t.full = true
 	}
-	t.add(s)
+	t.put(c)
 }
 
 func (t *writer) value(x *element, depth int) {
@@ -283,7 +298,7 @@ func (t *writer) value(x *element, depth int) {
 // array shows stages and documents, and one ? for any number of values: the
 // text of a query must not depend on how many it was asked for.
 func (t *writer) array(e elements, depth int) {
-	t.add("[")
+	t.put('[')
 	first, scalar := true, false
 	for !t.full {
 		x, ok := e.next()
@@ -297,12 +312,12 @@ func (t *writer) array(e elements, depth int) {
 			scalar = true
 		}
 		if !first {
-			t.add(",")
+			t.put(',')
 		}
 		first = false
 		t.value(&x, depth)
 	}
-	t.close("]", e)
+	t.close(']', e)
 }
 
 func (t *writer) literal(x *element) {

@@ -291,7 +291,7 @@ func (p *parser) command(h header, doc elements, m *l7.Message) {
 		p.write, p.writing = h.id, true
 	}
 	w := p.writer(known, m)
-	w.add("{")
+	w.put('{')
 	for first := true; ; {
 		x, ok := all.next()
 		if !ok {
@@ -314,7 +314,7 @@ func (p *parser) command(h header, doc elements, m *l7.Message) {
 		w.value(&x, 0)
 		first = false
 	}
-	w.close("}", all)
+	w.close('}', all)
 	m.Target = m.Text.Word(w.b[:w.n])
 }
 
@@ -323,7 +323,8 @@ func (p *parser) comment(x *element, m *l7.Message) {
 	if x.typ != tDoc {
 		return
 	}
-	for e := x.elements(); ; {
+	e := x.elements()
+	for {
 		f, ok := e.next()
 		if !ok {
 			return

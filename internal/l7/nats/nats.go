@@ -7,6 +7,7 @@ package nats
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 	"strings"
 
 	"github.com/hopscope/hopscope/internal/l7"
@@ -136,7 +137,7 @@ func (p *parser) message(l *line, side l7.Side, head []byte, m *l7.Message) erro
 		}
 		p.subject(m, l.args[0])
 		if l.nargs == 3 {
-			m.Add("messaging.consumer.group.name", m.Text.Copy(l.args[1]))
+			m.Add("messaging.consumer.group.name", m.Text.Word(l.args[1]))
 		}
 	case connect:
 		m.Op = "CONNECT"
@@ -284,12 +285,15 @@ func (p *parser) status(m *l7.Message, code, text []byte) {
 
 // subject is the destination; tokens that are ids are left out of the template.
 func (p *parser) subject(m *l7.Message, s []byte) {
-	m.Target = m.Text.Copy(s)
 	if inbox(s) {
-		m.Route = "_INBOX"
+		m.Target, m.Route = m.Text.Copy(s), "_INBOX"
 		return
 	}
+	m.Target = m.Text.Word(s)
 	m.Route = m.Target
+	if !slices.ContainsFunc(s, digit) {
+		return // no token is an id
+	}
 	n, digits, changed := 0, 0, false
 	var out [256]byte
 	if len(s) > len(out)/2 {
@@ -298,7 +302,7 @@ func (p *parser) subject(m *l7.Message, s []byte) {
 	token := 0
 	for i := 0; i <= len(s); i++ {
 		if i < len(s) && s[i] != '.' {
-			if s[i] >= '0' && s[i] <= '9' {
+			if digit(s[i]) {
 				digits++
 			}
 			out[n] = s[i]
@@ -320,6 +324,8 @@ func (p *parser) subject(m *l7.Message, s []byte) {
 		m.Route = m.Text.Copy(out[:n])
 	}
 }
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // field is the text of a JSON field, if it is short and has no escapes.
 func field(b []byte, key string) string {

@@ -4,7 +4,6 @@ package openwire
 
 import (
 	"encoding/binary"
-	"strconv"
 
 	"github.com/hopscope/hopscope/internal/l7"
 )
@@ -169,7 +168,7 @@ func (p *parser) command(side l7.Side, kind byte, b []byte, m *l7.Message) error
 	m.Domain = p.broker
 	if side == l7.Client && needed {
 		m.Type, m.Stream = l7.TypeRequest, uint64(id)
-		m.Session = m.Text.Build(10, func(dst []byte) int { return len(strconv.AppendUint(dst[:0], uint64(id), 10)) })
+		m.Session = m.Text.Uint(uint64(id))
 	}
 	switch kind {
 	case response, dataResponse, dataArrayResponse, integerResponse, exceptionResponse:
@@ -203,7 +202,7 @@ func (p *parser) exception(r *reader, m *l7.Message) {
 	if !r.bool() {
 		return
 	}
-	m.Code = m.Text.Copy(r.string())
+	m.Code = m.Text.Word(r.string())
 	if v := r.string(); p.opts.KeepLiterals {
 		m.Error = m.Text.Copy(v[:min(len(v), p.opts.MaxText)])
 	} else if len(v) > 0 {

@@ -129,10 +129,16 @@ func (r *reader) nested() string {
 		r.c.Fail()
 		return ""
 	}
-	defer func() { r.depth-- }()
+	v := r.thing()
+	r.depth--
+	return v
+}
+
+// thing is the object that is there.
+func (r *reader) thing() string {
 	switch kind := r.c.U8(); kind {
 	case queue, topic, tempQueue, tempTopic:
-		return r.text.Copy(r.string())
+		return r.text.Word(r.string())
 	case connectionID, brokerID:
 		r.string()
 		return ""

@@ -111,7 +111,8 @@ func (x *command) readJSON(b []byte) bool {
 		return false
 	}
 	seen := 0
-	for w := (members{b: b, i: i + 1}); ; {
+	w := members{b: b, i: i + 1} // not of the loop: it would be copied each time
+	for {
 		w.skip(javaLanguage)
 		w.skip(javaSerialization)
 		k, ok := w.key()

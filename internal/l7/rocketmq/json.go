@@ -121,7 +121,9 @@ func text(b []byte, i int) int {
 	for k := 0; k < 2 && at+8 <= len(b); k++ {
 		x := binary.LittleEndian.Uint64(b[at:]) ^ quotes
 		if hit := (x - ones) & ^x & tops; hit != 0 {
-			at += bits.TrailingZeros64(hit) / 8
+			if at += bits.TrailingZeros64(hit) / 8; b[at-1] != '\\' {
+				return at + 1
+			}
 			return quoted(b, i, at)
 		}
 		at += 8

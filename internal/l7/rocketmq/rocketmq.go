@@ -37,8 +37,9 @@ const (
 
 type parser struct {
 	opts  *l7.Options
-	plain []byte  // texts without their escapes, for one call
-	ext   []field // likewise
+	says  [2]release // by side
+	plain []byte     // texts without their escapes, for one call
+	ext   []field    // likewise
 }
 
 const (
@@ -124,24 +125,33 @@ func (p *parser) Parse(side l7.Side, w l7.Window, m *l7.Message) (int, error) {
 			p.stored(w.B[8+header:min(total, len(w.B))], m)
 		}
 		p.status(m, &x)
-		m.Version = version(m.Text, x.version)
+		m.Version = p.says[side].version(x.version)
 		return total, nil
 	}
 	p.request(&x, m)
-	m.Version = version(m.Text, x.version)
+	m.Version = p.says[side].version(x.version)
 	return total, nil
+}
+
+// release is the version that a side says with every command.
+type release struct {
+	n    int64
+	text string
 }
 
 // version is what a number of MQVersion stands for: from 4.0.0 on each release
 // takes two, the first of which is its snapshot.
-func version(t *l7.Text, n int64) string {
-	const first = 213 // 4.0.0
-	n -= first
-	if n < 0 || n >= 1200 || n%2 != 0 {
-		return ""
+func (r *release) version(n int64) string {
+	if r.n == n {
+		return r.text
 	}
-	n /= 2
-	return t.Word([]byte{byte('4' + n/100), '.', byte('0' + n/10%10), '.', byte('0' + n%10)})
+	const first = 213 // 4.0.0
+	*r = release{n: n}
+	if n -= first; n >= 0 && n < 1200 && n%2 == 0 {
+		n /= 2
+		r.text = string([]byte{byte('4' + n/100), '.', byte('0' + n/10%10), '.', byte('0' + n%10)})
+	}
+	return r.text
 }
 
 // maxStored is how much of what a pull brings is looked at, for the properties
