@@ -93,6 +93,7 @@ type Decoder struct {
 	blank bool
 
 	b       []byte
+	at      int // where in b the next field begins
 	fields  int
 	err     error
 	scratch []byte
@@ -133,7 +134,7 @@ func (d *Decoder) Forget() {
 	d.n, d.size, d.inserted = 0, 0, 0
 	d.epoch++
 	d.blank = true
-	d.b, d.err = nil, nil
+	d.b, d.at, d.err = nil, 0, nil
 }
 
 // Epoch changes when entry numbers lose their meaning.
@@ -144,7 +145,7 @@ func (d *Decoder) Whole() bool { return !d.blank }
 
 // Begin starts reading block, which must stay as it is until the last Next.
 func (d *Decoder) Begin(block []byte) {
-	d.b, d.err, d.fields = block, nil, 0
+	d.b, d.at, d.err, d.fields = block, 0, nil, 0
 }
 
 // Err is what ended the block early. The table is forgotten then.
@@ -152,8 +153,8 @@ func (d *Decoder) Err() error { return d.err }
 
 // Next reads the next field of the block into f.
 func (d *Decoder) Next(f *Field) bool {
-	for len(d.b) > 0 {
-		c := d.b[0]
+	for d.at < len(d.b) {
+		c := d.b[d.at]
 		switch {
 		case c&0x80 != 0: // indexed
 			i, ok := d.number(7)
@@ -278,16 +279,17 @@ func (d *Decoder) literal(prefix uint, keep bool, f *Field) bool {
 // means anything is the length of a string: 32 bits are more than enough.
 func (d *Decoder) number(prefix uint) (uint64, bool) {
 	mask := uint64(1)<<prefix - 1
-	v := uint64(d.b[0]) & mask
+	v := uint64(d.b[d.at]) & mask
 	if v < mask {
-		d.b = d.b[1:]
+		d.at++
 		return v, true
 	}
-	for i, shift := 1, uint(0); i < len(d.b) && i <= 5; i, shift = i+1, shift+7 {
-		c := d.b[i]
+	b := d.b[d.at:]
+	for i, shift := 1, uint(0); i < len(b) && i <= 5; i, shift = i+1, shift+7 {
+		c := b[i]
 		v += uint64(c&0x7f) << shift
 		if c&0x80 == 0 {
-			d.b = d.b[i+1:]
+			d.at += i + 1
 			return v, true
 		}
 	}
@@ -296,15 +298,17 @@ func (d *Decoder) number(prefix uint) (uint64, bool) {
 
 // text reads a string: a view of the block, or of the scratch.
 func (d *Decoder) text() (s []byte, whole, ok bool) {
-	if len(d.b) == 0 {
+	if d.at >= len(d.b) {
 		return nil, false, false
 	}
-	coded := d.b[0]&0x80 != 0
+	coded := d.b[d.at]&0x80 != 0
 	n, ok := d.number(7)
-	if !ok || n > uint64(len(d.b)) {
+	if !ok || n > uint64(len(d.b)-d.at) {
 		return nil, false, false
 	}
-	s, d.b = d.b[:n:n], d.b[n:]
+	end := d.at + int(n)
+	s = d.b[d.at:end:end]
+	d.at = end
 	if !coded {
 		return s, true, true
 	}
@@ -313,8 +317,13 @@ func (d *Decoder) text() (s []byte, whole, ok bool) {
 		// The name of this field may lie in the old scratch: it stays as it is.
 		d.scratch = append(make([]byte, 0, max(256, 2*cap(d.scratch), from+2*int(n))), d.scratch...)
 	}
-	d.scratch, ok = huffman(d.scratch, s)
-	return d.scratch[from:len(d.scratch):len(d.scratch)], true, ok
+	out, ok := huffman(d.scratch, s)
+	if cap(out) == cap(d.scratch) {
+		d.scratch = d.scratch[:len(out)] // no pointer to write
+	} else {
+		d.scratch = out
+	}
+	return out[from:len(out):len(out)], true, ok
 }
 
 // insert puts f at the front of the table, and gives it strings that stay.
