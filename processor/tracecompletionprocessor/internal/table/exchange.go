@@ -36,6 +36,34 @@ const (
 // the interface of either.
 const usualHops = 4
 
+// A new exchange, and its group, are two pieces with the lists that they begin
+// with: there is one for each request, and every piece is one more to allocate, and
+// for the garbage collector to visit. They are not one, because a group that is
+// joined to another goes, and the exchange stays.
+type (
+	newborn struct {
+		exchange
+		hops [usualHops]*Node
+	}
+	ownGroup struct {
+		group
+		ids               [1]TraceID
+		exchanges         [1]*exchange
+		inbound, outbound [1]*Node
+	}
+)
+
+// newExchange is one without hops, and a group of its own, of the time of n.
+func newExchange(n *Node) *exchange {
+	b, own := &newborn{}, &ownGroup{}
+	x, g := &b.exchange, &own.group
+	x.start, x.hops, x.group = n.Start, b.hops[:0], g
+	own.exchanges[0] = x
+	g.first, g.last, g.exchanges = n.Start, n.End, own.exchanges[:]
+	g.ids, g.inbound, g.outbound = own.ids[:0], own.inbound[:0], own.outbound[:0]
+	return x
+}
+
 // exchange finds the exchange that n is a hop of, or makes one. If n's two keys
 // name two, they are one.
 func (t *Table) exchange(n *Node) *exchange {
@@ -47,21 +75,23 @@ func (t *Table) exchange(n *Node) *exchange {
 	near := func(x *exchange) bool {
 		return x != nil && abs(x.start-n.Start) < within && !slices.ContainsFunc(x.hops, func(o *Node) bool { return o.Span == n.Span })
 	}
-	var a, b *exchange
+	var lids, xids *exchange // what the keys name now
 	if n.LID != 0 {
-		if a = t.byLID[n.LID]; !near(a) {
-			a = nil
-		}
+		lids = t.byLID[n.LID]
 	}
 	if n.XID != 0 {
-		if b = t.byXID[n.XID]; !near(b) {
-			b = nil
-		}
+		xids = t.byXID[n.XID]
+	}
+	a, b := lids, xids
+	if !near(a) {
+		a = nil
+	}
+	if !near(b) {
+		b = nil
 	}
 	switch {
 	case a == nil && b == nil:
-		a = &exchange{start: n.Start, group: &group{first: n.Start, last: n.End}, hops: make([]*Node, 0, usualHops)}
-		a.group.exchanges = append(a.group.exchanges, a)
+		a = newExchange(n)
 	case a == nil:
 		a = b
 	case b != nil && a != b:
@@ -73,10 +103,10 @@ func (t *Table) exchange(n *Node) *exchange {
 	if n.XID != 0 && a.xid == 0 {
 		a.xid = n.XID
 	}
-	if n.LID != 0 && t.byLID[n.LID] != a {
+	if n.LID != 0 && lids != a {
 		t.byLID[n.LID] = a
 	}
-	if n.XID != 0 && t.byXID[n.XID] != a {
+	if n.XID != 0 && xids != a {
 		t.byXID[n.XID] = a
 	}
 	return a

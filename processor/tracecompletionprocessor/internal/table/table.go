@@ -165,7 +165,7 @@ func (t *Table) addHop(n *Node) bool {
 		}
 	}
 	n.Carried = nil // the exchange has it
-	if n.Trace != (TraceID{}) {
+	if n.Trace != (TraceID{}) && !t.names(n.Trace, !n.Provisional, x.group.find()) {
 		t.join(x.group, t.trace(n.Trace, !n.Provisional, nil))
 	}
 	// What was joined away is held by nobody.
@@ -203,6 +203,25 @@ func (t *Table) trace(id TraceID, app bool, n *Node) *group {
 		g.first, g.last = min(g.first, n.Start), max(g.last, n.End)
 	}
 	return g
+}
+
+// names makes a trace id that nobody has named yet one of g's, where nothing
+// speaks against it: what a join with a group of the id's own comes to. It reports
+// whether g has the id now.
+func (t *Table) names(id TraceID, app bool, g *group) bool {
+	if g.decided || g.spans > t.guards.MaxSpans || g.last-g.first > int64(t.guards.MaxDuration) ||
+		app && g.app != (TraceID{}) && g.app != id {
+		return false
+	}
+	if have := t.traces[id]; have != nil {
+		return have == g && !app
+	}
+	t.traces[id] = g
+	g.ids = append(g.ids, id)
+	if app && g.app == (TraceID{}) {
+		g.app = id
+	}
+	return true
 }
 
 // link finds the exchange of the same process that caused n's, or those that
