@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,9 @@ func TestLastWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	if i := slices.IndexFunc(c.Hooks(), func(h Hook) bool { return h.Prog == lostProg && notPermitted(h) }); i >= 0 {
+		t.Skipf("this kernel does not give it: %s: %s", lostProg, c.Hooks()[i].Err)
+	}
 	const n = 2000
 	talk := func(a, b int) {
 		for range n {
