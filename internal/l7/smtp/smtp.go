@@ -296,7 +296,7 @@ func dot(b []byte) (done, more bool) {
 // reply reads a reply of one or more lines.
 func (p *parser) reply(w l7.Window, m *l7.Message) (int, error) {
 	n := 0
-	var code, last []byte
+	var code, first, last []byte
 	for {
 		b := w.B[n:min(len(w.B), maxReply)]
 		end := bytes.IndexByte(b, '\n')
@@ -310,7 +310,10 @@ func (p *parser) reply(w l7.Window, m *l7.Message) (int, error) {
 		if !ok || n > 0 && !bytes.Equal(c, code) {
 			return 0, l7.ErrLost
 		}
-		code, last = c, bytes.TrimSpace(b[3:end])
+		code, last = c, bytes.TrimSpace(b[3:end]) // a line may be a code alone
+		if n == 0 {
+			first = bytes.TrimPrefix(last, []byte("-"))
+		}
 		n += end + 1
 		if !more {
 			break
@@ -318,8 +321,7 @@ func (p *parser) reply(w l7.Window, m *l7.Message) (int, error) {
 	}
 	if w.Req == nil {
 		if p.server == "" && string(code) == "220" {
-			name := bytes.TrimSpace(w.B[4:bytes.IndexByte(w.B, '\n')])
-			name, _, _ = bytes.Cut(name, []byte(" "))
+			name, _, _ := bytes.Cut(bytes.TrimSpace(first), []byte(" "))
 			p.server = string(name[:min(len(name), maxName)])
 		}
 		return n, l7.ErrSkip
